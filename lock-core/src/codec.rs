@@ -1,0 +1,53 @@
+//! [`Codec`]: the translation between a value and its stored bytes.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::BoxError;
+use crate::state::FormatTag;
+
+/// Translates between a value and the bytes in the store.
+///
+/// A value that is read back must be the value that was written, by any version of the service that
+/// runs at the same time.
+pub trait Codec<T>: fmt::Debug + Send + Sync + 'static {
+    /// Tells this codec's bytes from others'; a state with another tag is not decoded.
+    fn format(&self) -> FormatTag;
+
+    /// Writes a value as bytes.
+    ///
+    /// # Errors
+    /// If the value has no form in this codec; nothing is sent to the store then.
+    fn encode(&self, value: &T) -> Result<Bytes, BoxError>;
+
+    /// Reads a value from bytes.
+    ///
+    /// # Errors
+    /// If the bytes are not a value; the lock is given up then and the bytes stay as they are.
+    fn decode(&self, bytes: &[u8]) -> Result<T, BoxError>;
+}
+
+/// JSON by `serde_json`: the default, readable with the store's own tools.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "it has no fields and will have none"
+)]
+pub struct Json;
+
+impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
+    fn format(&self) -> FormatTag {
+        FormatTag::JSON
+    }
+
+    fn encode(&self, value: &T) -> Result<Bytes, BoxError> {
+        Ok(serde_json::to_vec(value)?.into())
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<T, BoxError> {
+        Ok(serde_json::from_slice(bytes)?)
+    }
+}
