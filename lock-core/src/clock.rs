@@ -147,3 +147,9 @@ fn nanos(time: rustix::time::Timespec) -> u64 {
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
+
+/// How long it is until an instant of tokio's clock; zero if it has passed.
+#[expect(clippy::disallowed_methods, reason = "this is the port")]
+pub(crate) fn until(instant: tokio::time::Instant) -> Duration {
+    instant.saturating_duration_since(tokio::time::Instant::now())
+}

@@ -39,6 +39,9 @@ impl OwnerId {
         Self(bits)
     }
 
+    /// The largest id: the end of a range over ids.
+    pub(crate) const MAX: Self = Self(u128::MAX);
+
     /// The bits of the id.
     #[must_use]
     pub const fn bits(self) -> u128 {

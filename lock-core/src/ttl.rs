@@ -32,6 +32,9 @@ impl Ttl {
         millis: 24 * 60 * 60 * 1000,
     };
 
+    /// The one that is used unless another is given: 10 s.
+    pub const DEFAULT: Self = Self { millis: 10_000 };
+
     /// Checks a length of time; a fraction of a millisecond is cut off.
     ///
     /// # Errors

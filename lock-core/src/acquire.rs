@@ -1,0 +1,379 @@
+//! Takes a lock: runs the acquire plan against the store, and cleans up when dropped half-way.
+
+pub(crate) mod plan;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::StreamExt;
+use tracing::Instrument;
+
+use crate::answer::{Acquisition, Grant, Previous};
+use crate::backend::Hints;
+use crate::call::bounded;
+use crate::client::{ClientInner, Core};
+use crate::clock::Moment;
+use crate::error::{Effect, Error, ErrorKind};
+use crate::held::HeldLease;
+use crate::hold::Hold;
+use crate::instrument;
+use crate::options::LockOptions;
+use crate::outstanding::Ticket;
+use crate::owner::OwnerId;
+use crate::queue::{NameQueue, Turn};
+use crate::reaper::Abandoned;
+use crate::request::{Acquire, Renew};
+use crate::state::State;
+use plan::{AcquirePlan, Limit, Step};
+
+/// What is wanted: the same for every `lock()` of one mutex.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) client: &'a Arc<ClientInner>,
+    pub(crate) queue: &'a Arc<NameQueue>,
+    pub(crate) options: &'a Arc<LockOptions>,
+    /// Whether the lock guards no value.
+    pub(crate) plain: bool,
+}
+
+/// A lock that was taken.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) held: HeldLease,
+    pub(crate) state: Option<State>,
+    pub(crate) previous: Previous,
+}
+
+/// Takes the lock; `None` if it is another's and the limit is [`Limit::Try`].
+///
+/// # Cancel safety
+/// Safe to drop: what was sent is undone in the background.
+pub(crate) async fn acquire(wanted: Wanted<'_>, limit: Limit) -> Result<Option<Taken>, Error> {
+    let core = &wanted.client.core;
+    wanted.client.ensure_running()?;
+    let owner = OwnerId::draw(&*core.entropy);
+    let name = wanted.queue.name();
+    let ttl = wanted.options.ttl();
+    let span = instrument::acquire_span(core.backend.kind(), name, owner, ttl);
+    let mut run = Run {
+        core,
+        owner,
+        plan: AcquirePlan::new(limit, wanted.options, core.backend.capabilities().push),
+        started: core.clock.now(),
+        attempts: 0,
+        unknown: false,
+        last_error: None,
+        wanted,
+    };
+    let taken = run.run(limit).instrument(span.clone()).await;
+    let outcome = match &taken {
+        Ok(Some(taken)) => {
+            instrument::record_token(&span, taken.held.hold());
+            "acquired"
+        }
+        Ok(None) => "refused",
+        Err(error) => {
+            instrument::record_error(&span, error);
+            if error.kind() == ErrorKind::Timeout {
+                "timeout"
+            } else {
+                "error"
+            }
+        }
+    };
+    instrument::acquired(&span, outcome, run.waited(), run.attempts);
+    taken.map_err(|error| error.in_operation("acquire", run.wanted.queue.name()))
+}
+
+struct Run<'a> {
+    core: &'a Arc<Core>,
+    wanted: Wanted<'a>,
+    owner: OwnerId,
+    plan: AcquirePlan,
+    started: Moment,
+    attempts: u32,
+    /// Whether the reply to some attempt is missing.
+    unknown: bool,
+    last_error: Option<Error>,
+}
+
+impl Run<'_> {
+    async fn run(&mut self, limit: Limit) -> Result<Option<Taken>, Error> {
+        let turn = match limit {
+            Limit::Try => self.wanted.queue.try_turn(),
+            Limit::None | Limit::Until(_) => {
+                let queue = Arc::clone(self.wanted.queue);
+                self.before_the_end(queue.turn()).await?
+            }
+        };
+        let Some(turn) = turn else { return Ok(None) };
+        let mut sent = Sent::new(self.wanted.client, self.wanted.queue, self.owner, turn);
+        let mut hints: Option<Hints> = None;
+        let mut step = Step::Attempt;
+        loop {
+            step = match step {
+                Step::Attempt => match self.attempt(&mut sent, limit).await? {
+                    Attempted::Granted(taken) => return Ok(Some(taken)),
+                    Attempted::Next(step) => step,
+                },
+                Step::WatchThenAttempt => match self.watch().await? {
+                    Ok(stream) => {
+                        hints = Some(stream);
+                        self.plan.watching()
+                    }
+                    Err(error) => self.failed(error),
+                },
+                Step::Wait { until } => {
+                    self.wait(until, &mut hints).await?;
+                    self.plan.woken(self.core.clock.now())
+                }
+                Step::Refused => return Ok(None),
+                Step::TimedOut => return Err(self.timed_out()),
+                Step::GiveUp => return Err(self.give_up()),
+            };
+        }
+    }
+
+    /// Asks the store once.
+    async fn attempt(&mut self, sent: &mut Sent<'_>, limit: Limit) -> Result<Attempted, Error> {
+        let options = self.wanted.options;
+        let request = Acquire {
+            name: self.wanted.queue.name().clone(),
+            owner: self.owner,
+            ttl: options.ttl(),
+            reserve: 1,
+            label: options.label().clone(),
+            stand_in_line: limit != Limit::Try && self.core.backend.capabilities().line,
+            forget_after: options.forget_after(self.wanted.plain),
+        };
+        self.attempts = self.attempts.saturating_add(1);
+        // Read before sending: delay can only shorten what we believe we hold (C4).
+        let sent_at = self.core.clock.now();
+        sent.sent_at(sent_at, options);
+        let call = self.core.backend.acquire(&request);
+        let span = instrument::attempt_span(self.attempts);
+        // CANCEL: `sent` releases by owner in the background.
+        let answer = self.call(call).instrument(span).await?;
+        let now = self.core.clock.now();
+        Ok(match answer {
+            Ok(Acquisition::Granted(grant)) => self.granted(grant, &request, sent_at, sent)?,
+            Ok(Acquisition::Refused(refusal)) => {
+                Attempted::Next(self.plan.refused(refusal, now, &*self.core.entropy))
+            }
+            Err(error) => Attempted::Next(self.failed(error)),
+        })
+    }
+
+    /// Turns a grant into a held lease, unless it came too late to be believed.
+    fn granted(
+        &self,
+        grant: Grant,
+        request: &Acquire,
+        sent_at: Moment,
+        sent: &mut Sent<'_>,
+    ) -> Result<Attempted, Error> {
+        let options = self.wanted.options;
+        if self.core.clock.now() >= sent_at.after(options.validity()) {
+            // Never hand out a dead guard. The same owner asks again: the store answers with the
+            // same grant and starts its ttl anew, or refuses because another has the lock now.
+            return Ok(Attempted::Next(Step::Attempt));
+        }
+        let Some(turn) = sent.settle() else {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "the turn was given away twice",
+            ));
+        };
+        let renew = Renew {
+            name: request.name.clone(),
+            owner: self.owner,
+            token: grant.token,
+            ttl: request.ttl,
+            forget_after: request.forget_after,
+        };
+        let hold = Hold::new(renew, sent_at, options, turn);
+        let held = HeldLease::new(Arc::clone(self.wanted.client), hold, Arc::clone(options));
+        if !self.core.schedule.add(held.hold()) {
+            // Dropping `held` releases in the background, and `close` waits for that.
+            return Err(closed());
+        }
+        Ok(Attempted::Granted(Taken {
+            held,
+            state: grant.state,
+            previous: grant.previous,
+        }))
+    }
+
+    async fn watch(&mut self) -> Result<Result<Hints, Error>, Error> {
+        let call = self.core.backend.watch(self.wanted.queue.name());
+        self.call(call).await
+    }
+
+    /// A call bounded by the request time-out and the caller's deadline; ends early if the client
+    /// is closed.
+    async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Result<T, Error>, Error> {
+        let mut limit = self.wanted.options.request_timeout();
+        if let Some(deadline) = self.plan.deadline() {
+            // A deadline in the past still gets one quick answer, so that a time-out of zero is a
+            // try and not a refusal to look.
+            let left = deadline.since(self.core.clock.now());
+            limit = limit.min(left.max(SHORTEST_CALL));
+        }
+        tokio::select! {
+            biased;
+            () = self.core.closed() => Err(closed()),
+            answer = bounded(&*self.core.clock, limit, call) => Ok(answer),
+        }
+    }
+
+    /// Waits for something local, but not past the deadline or the client's end.
+    async fn before_the_end<T>(&self, wait: impl Future<Output = T>) -> Result<T, Error> {
+        let deadline = self.plan.deadline();
+        tokio::select! {
+            biased;
+            () = self.core.closed() => Err(closed()),
+            value = wait => Ok(value),
+            () = sleep_until(self.core, deadline) => Err(self.timed_out()),
+        }
+    }
+
+    /// Waits for a hint or the moment. When the hints end, the plan polls from then on.
+    async fn wait(&mut self, until: Moment, hints: &mut Option<Hints>) -> Result<(), Error> {
+        let hint = async {
+            match hints.as_mut() {
+                Some(stream) => stream.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let woken = tokio::select! {
+            biased;
+            () = self.core.closed() => return Err(closed()),
+            woken = hint => woken,
+            () = self.core.clock.sleep_until(until) => return Ok(()),
+        };
+        if woken.is_none() {
+            *hints = None;
+            self.plan.watch_ended();
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: Error) -> Step {
+        self.unknown |= error.effect() == Effect::Unknown;
+        let step = self.plan.failed(
+            error.is_retryable(),
+            self.core.clock.now(),
+            &*self.core.entropy,
+        );
+        self.last_error = Some(error);
+        step
+    }
+
+    fn waited(&self) -> Duration {
+        self.core.clock.now().since(self.started)
+    }
+
+    fn timed_out(&self) -> Error {
+        let error = Error::new(
+            ErrorKind::Timeout,
+            "it was not free before the caller's time was up",
+        )
+        .with_effort(self.attempts, self.waited());
+        match &self.last_error {
+            Some(cause) => error.with_source(cause.to_string()),
+            None => error,
+        }
+    }
+
+    fn give_up(&mut self) -> Error {
+        let error = self
+            .last_error
+            .take()
+            .unwrap_or_else(|| Error::new(ErrorKind::Internal, "gave up without a failure"));
+        let effect = if self.unknown {
+            Effect::Unknown
+        } else {
+            error.effect()
+        };
+        error
+            .with_effect(effect)
+            .with_effort(self.attempts, self.waited())
+    }
+}
+
+enum Attempted {
+    Granted(Taken),
+    Next(Step),
+}
+
+/// The least that an attempt is given.
+const SHORTEST_CALL: Duration = Duration::from_millis(50);
+
+/// What was sent and not settled yet. Dropped, it has the owner released in the background.
+struct Sent<'a> {
+    client: &'a ClientInner,
+    queue: &'a NameQueue,
+    owner: OwnerId,
+    turn: Option<Turn>,
+    /// When the last grant that may be under way is over; `None` if nothing was sent.
+    until: Option<Moment>,
+    ticket: Option<Ticket>,
+}
+
+impl<'a> Sent<'a> {
+    fn new(client: &'a ClientInner, queue: &'a NameQueue, owner: OwnerId, turn: Turn) -> Self {
+        Self {
+            client,
+            queue,
+            owner,
+            turn: Some(turn),
+            until: None,
+            ticket: None,
+        }
+    }
+
+    fn sent_at(&mut self, now: Moment, options: &LockOptions) {
+        let longest = options
+            .request_timeout()
+            .saturating_add(options.ttl().as_duration());
+        self.until = Some(now.after(longest));
+        self.ticket
+            .get_or_insert_with(|| self.client.core.outstanding.ticket());
+    }
+
+    /// The grant is in hand: there is nothing to undo.
+    fn settle(&mut self) -> Option<Turn> {
+        self.until = None;
+        self.turn.take()
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        let (Some(until), Some(ticket)) = (self.until.take(), self.ticket.take()) else {
+            return;
+        };
+        self.client.core.graveyard.push(Abandoned {
+            name: self.queue.name().clone(),
+            owner: self.owner,
+            until,
+            turn: self.turn.take(),
+            ticket,
+        });
+    }
+}
+
+async fn sleep_until(core: &Core, moment: Option<Moment>) {
+    match moment {
+        Some(moment) => core.clock.sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the client was closed")
+}

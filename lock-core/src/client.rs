@@ -1,0 +1,395 @@
+//! [`LockClient`]: one per process and store.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::answer::{ForcedRelease, LockInfo, LossCause};
+use crate::backend::{Capabilities, LockBackend};
+use crate::call::bounded;
+use crate::clock::{Clock, SystemClock};
+use crate::entropy::{Entropy, SystemEntropy};
+use crate::error::{Error, ErrorKind};
+use crate::memory::MemoryBackend;
+use crate::mutex::{DistributedMutex, MutexBuilder};
+use crate::name::LockName;
+use crate::options::LockOptions;
+use crate::outstanding::Outstanding;
+use crate::queue::Queues;
+use crate::reaper::{self, Graveyard};
+use crate::renewal::{self, Schedule};
+
+/// The locks of one store, for one process.
+///
+/// It keeps a queue for each name that has local waiters, one task that renews all leases in
+/// batches, and one that releases what was abandoned. Cloning is cheap and shares all of it. Make
+/// one for each store; two clients in one process contend like two processes.
+///
+/// The tasks start with the first `lock()` on the runtime that it runs on, and start again on
+/// another if that one is gone. When the last clone, mutex and guard is dropped they end.
+///
+/// # Examples
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use lock_core::{LockClient, MemoryBackend};
+///
+/// let locks = LockClient::new(MemoryBackend::new());
+/// let counter = locks.mutex::<u64>("counter")?;
+/// let mut guard = counter.lock().await?;
+/// *guard += 1;
+/// guard.commit().await?;
+/// assert_eq!(counter.peek().await?.value, 1);
+/// # Ok::<(), lock_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct LockClient {
+    inner: Arc<ClientInner>,
+}
+
+/// What the drivers of one client share.
+pub(crate) struct Core {
+    pub(crate) backend: Arc<dyn LockBackend>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) options: Arc<LockOptions>,
+    pub(crate) schedule: Schedule,
+    pub(crate) graveyard: Graveyard,
+    pub(crate) outstanding: Arc<Outstanding>,
+    pub(crate) queues: Arc<Queues>,
+    life: watch::Sender<Life>,
+}
+
+/// How far a client's life has gone; it only moves down this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Life {
+    Open,
+    /// `close` was called: no new lock is taken.
+    Closed,
+    /// Nobody can call it any more.
+    Gone,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Resolves when the client is closed.
+    pub(crate) async fn closed(&self) {
+        self.reached(Life::Closed).await;
+    }
+
+    /// Resolves when the last handle of the client was dropped.
+    pub(crate) async fn gone(&self) {
+        self.reached(Life::Gone).await;
+    }
+
+    async fn reached(&self, stage: Life) {
+        let mut life = self.life.subscribe();
+        // The sender is in `self`, so the wait cannot fail.
+        let _reached = life.wait_for(|life| *life >= stage).await;
+    }
+
+    fn reach(&self, stage: Life) {
+        let _changed: bool = self.life.send_if_modified(|life| {
+            let news = *life < stage;
+            if news {
+                *life = stage;
+            }
+            news
+        });
+    }
+}
+
+/// The handle that clones, mutexes and guards share; its end ends the client's tasks.
+#[derive(Debug)]
+pub(crate) struct ClientInner {
+    pub(crate) core: Arc<Core>,
+    tasks: Mutex<Option<Tasks>>,
+}
+
+#[derive(Debug)]
+struct Tasks {
+    renewal: JoinHandle<()>,
+    reaper: JoinHandle<()>,
+}
+
+impl ClientInner {
+    /// Starts the tasks unless they run.
+    pub(crate) fn ensure_running(&self) -> Result<(), Error> {
+        if *self.core.life.borrow() >= Life::Closed {
+            return Err(crate::acquire::closed());
+        }
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = &*tasks
+            && !running.renewal.is_finished()
+            && !running.reaper.is_finished()
+        {
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Handle::try_current().map_err(|e| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "locks are taken inside a tokio runtime",
+            )
+            .with_source(e)
+        })?;
+        if let Some(stopped) = tasks.take() {
+            // One may have outlived the other, if they ran on two runtimes.
+            stopped.renewal.abort();
+            stopped.reaper.abort();
+        }
+        *tasks = Some(Tasks {
+            renewal: runtime.spawn(renewal::run(Arc::clone(&self.core))),
+            reaper: runtime.spawn(reaper::run(Arc::clone(&self.core))),
+        });
+        Ok(())
+    }
+}
+
+impl Drop for ClientInner {
+    fn drop(&mut self) {
+        self.core.reach(Life::Gone);
+    }
+}
+
+impl LockClient {
+    /// A client of this backend with the default options.
+    #[must_use]
+    pub fn new(backend: impl LockBackend) -> Self {
+        Self::builder(backend).build()
+    }
+
+    /// A client whose options, clock or chance differ from the default.
+    pub fn builder(backend: impl LockBackend) -> LockClientBuilder {
+        LockClientBuilder::new(Arc::new(backend))
+    }
+
+    /// A client of a new store in this process' memory.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::new(MemoryBackend::new())
+    }
+
+    /// The mutex of this name with the client's options; its value is `T::default()` until the
+    /// first commit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if the name is out of bounds. Nothing is sent to the store.
+    pub fn mutex<T>(&self, name: impl AsRef<str>) -> Result<DistributedMutex<T>, Error>
+    where
+        T: Default + Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.mutex_with(name, T::default).build()
+    }
+
+    /// Starts a mutex of this name with a first value, options or codec of its own.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), lock_core::Error> {
+    /// use lock_core::{LockClient, LockOptions};
+    ///
+    /// let locks = LockClient::in_memory();
+    /// let stock = locks
+    ///     .mutex_with("stock/sku-17", || 100_u32)
+    ///     .options(LockOptions::builder().ttl(std::time::Duration::from_secs(3)).build()?)
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn mutex_with<T>(
+        &self,
+        name: impl AsRef<str>,
+        initial: impl Fn() -> T + Send + Sync + 'static,
+    ) -> MutexBuilder<T>
+    where
+        T: Send + 'static,
+    {
+        MutexBuilder::new(Arc::clone(&self.inner), name.as_ref(), Arc::new(initial))
+    }
+
+    /// What the backend promises beyond the contract.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.inner.core.backend.capabilities()
+    }
+
+    /// The options of mutexes that have none of their own.
+    #[must_use]
+    pub fn options(&self) -> &LockOptions {
+        &self.inner.core.options
+    }
+
+    /// What the store knows of a name: who holds it, since when, for how long yet, who waits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a name out of bounds, [`ErrorKind::Unavailable`] if the store
+    /// does not answer.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: it only reads.
+    pub async fn inspect(&self, name: impl AsRef<str>) -> Result<LockInfo, Error> {
+        let name = LockName::new(name)?;
+        let info = self.bounded(self.inner.core.backend.inspect(&name)).await;
+        info.map_err(|e| e.in_operation("inspect", &name))
+    }
+
+    /// The names that are held and begin with the prefix, at most `limit`, in no order; no snapshot.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if the store does not answer.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: it only reads.
+    pub async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<LockInfo>, Error> {
+        self.inner.core.backend.list(prefix, limit).await
+    }
+
+    /// Takes the lock from whoever holds it (C11). The holder is fenced out at once: its commit
+    /// fails with [`ErrorKind::LeaseLost`] and cause [`LossCause::Forced`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a name out of bounds; [`ErrorKind::Unavailable`] if the store does
+    /// not answer, and then [`Error::effect`] tells whether it may have happened.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: it then either happened or did not.
+    pub async fn force_release(&self, name: impl AsRef<str>) -> Result<ForcedRelease, Error> {
+        let name = LockName::new(name)?;
+        let forced = self
+            .bounded(self.inner.core.backend.force_release(&name))
+            .await;
+        forced.map_err(|e| e.in_operation("force the release of", &name))
+    }
+
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let core = &self.inner.core;
+        bounded(&*core.clock, core.options.request_timeout(), call).await
+    }
+
+    /// What the client is busy with now.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        let core = &self.inner.core;
+        ClientStats {
+            leases: core.schedule.len(),
+            names: core.queues.len(),
+            outstanding: core.outstanding.count(),
+        }
+    }
+
+    /// Gives up every lease that this client holds and waits until the store has confirmed it
+    /// (C14). Guards that are alive are lost with cause [`LossCause::Closed`]; whoever waits for a
+    /// lock, and whoever asks for one later, gets [`ErrorKind::Closed`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] if that took longer than `limit`. What was not given up by then is
+    /// still tried in the background, and ends at its ttl in any case.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: the client is closed all the same, only nobody waits for the confirmations.
+    pub async fn close(&self, limit: Duration) -> Result<(), Error> {
+        let core = &self.inner.core;
+        core.reach(Life::Closed);
+        for hold in core.schedule.close() {
+            renewal::declare_lost(core, &hold, LossCause::Closed);
+        }
+        let until = core.clock.now().after(limit);
+        tokio::select! {
+            biased;
+            () = core.outstanding.settled() => Ok(()),
+            () = core.clock.sleep_until(until) => Err(Error::new(
+                ErrorKind::Timeout,
+                format!(
+                    "closing took longer than {} ms, and {} requests are still unanswered; \
+                     leases that were not given up end at their ttl",
+                    limit.as_millis(),
+                    core.outstanding.count()
+                ),
+            )),
+        }
+    }
+}
+
+/// What a client is busy with, in numbers: for metrics and for tests that nothing leaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientStats {
+    /// Leases that are held and renewed.
+    pub leases: usize,
+    /// Names with a handle, a guard or a waiter.
+    pub names: usize,
+    /// Requests whose effect is not settled yet, releases in the background included.
+    pub outstanding: usize,
+}
+
+/// Collects what a client needs.
+#[derive(Debug)]
+#[must_use]
+pub struct LockClientBuilder {
+    backend: Arc<dyn LockBackend>,
+    clock: Option<Arc<dyn Clock>>,
+    entropy: Option<Arc<dyn Entropy>>,
+    options: Option<LockOptions>,
+}
+
+impl LockClientBuilder {
+    /// For a backend that is shared or erased already.
+    pub fn new(backend: Arc<dyn LockBackend>) -> Self {
+        Self {
+            backend,
+            clock: None,
+            entropy: None,
+            options: None,
+        }
+    }
+
+    /// The options of mutexes that have none of their own.
+    pub fn options(mut self, options: LockOptions) -> Self {
+        self.options = Some(options);
+        self
+    }
+
+    /// Another clock than the machine's: for tests.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Another source of chance than the operating system's: for tests.
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+
+    /// The client. Nothing is sent and no task started yet.
+    #[must_use]
+    pub fn build(self) -> LockClient {
+        let core = Core {
+            backend: self.backend,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            entropy: self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
+            options: Arc::new(self.options.unwrap_or_default()),
+            schedule: Schedule::default(),
+            graveyard: Graveyard::default(),
+            outstanding: Arc::default(),
+            queues: Arc::default(),
+            life: watch::Sender::new(Life::Open),
+        };
+        LockClient {
+            inner: Arc::new(ClientInner {
+                core: Arc::new(core),
+                tasks: Mutex::new(None),
+            }),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! [`HeldLease`]: ownership of a hold. Whoever drops it without ending it has it released in the
+//! background (C7).
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tracing::Instrument;
+
+use crate::answer::{Release, Stored};
+use crate::backoff::Backoff;
+use crate::call::bounded;
+use crate::client::{ClientInner, Core};
+use crate::error::{Effect, Error, ErrorKind};
+use crate::hold::Hold;
+use crate::instrument;
+use crate::options::LockOptions;
+use crate::reaper::Abandoned;
+use crate::renewal::declare_lost;
+use crate::request::{Commit, Then};
+use crate::state::State;
+
+/// The one owner of a hold in this process.
+#[derive(Debug)]
+pub(crate) struct HeldLease {
+    client: Arc<ClientInner>,
+    hold: Arc<Hold>,
+    options: Arc<LockOptions>,
+    /// Counts the commits under the token.
+    sequence: u32,
+}
+
+impl HeldLease {
+    pub(crate) fn new(
+        client: Arc<ClientInner>,
+        hold: Arc<Hold>,
+        options: Arc<LockOptions>,
+    ) -> Self {
+        Self {
+            client,
+            hold,
+            options,
+            sequence: 0,
+        }
+    }
+
+    pub(crate) fn hold(&self) -> &Arc<Hold> {
+        &self.hold
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.client.core
+    }
+
+    pub(crate) fn options(&self) -> &LockOptions {
+        &self.options
+    }
+
+    /// Fails if the lease is known to be lost.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.hold.loss(self.core().clock.now()) {
+            Some(cause) => Err(Error::lease_lost(cause)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the state and keeps the lease.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: the write then either happened or never will, and the next one wins over it.
+    pub(crate) async fn save(&mut self, state: State) -> Result<(), Error> {
+        self.store(state, Then::Keep).await
+    }
+
+    /// Writes the state and gives the lease up.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: the write either happened or never will, and the lease is released.
+    pub(crate) async fn commit(mut self, state: State) -> Result<(), Error> {
+        self.check()?;
+        self.begin_end();
+        self.store(state, Then::Release).await?;
+        drop(self.hold.end());
+        Ok(())
+    }
+
+    async fn store(&mut self, state: State, then: Then) -> Result<(), Error> {
+        self.check()?;
+        // The number is used up before anything is sent: a late duplicate of a dropped save can
+        // then never be taken for the next one.
+        self.sequence = self.sequence.saturating_add(1);
+        let hold = &self.hold;
+        let request = Commit {
+            name: hold.name().clone(),
+            owner: hold.owner(),
+            token: hold.token(),
+            sequence: self.sequence,
+            state,
+            then,
+        };
+        let core = self.core();
+        let _ticket = core.outstanding.ticket();
+        let span = instrument::commit_span(hold);
+        let (answer, unknown) = repeat(core, &self.options, || core.backend.commit(&request))
+            .instrument(span)
+            .await?;
+        match answer {
+            Stored::Committed { .. } => Ok(()),
+            Stored::Lost { cause, last_commit } => {
+                core.schedule.remove(hold);
+                declare_lost(core, hold, cause);
+                let error = Error::lease_lost(cause);
+                // An earlier request of ours may have been applied and overwritten since.
+                let overwritten = last_commit.is_some_and(|last| last > hold.token());
+                Err(if unknown && overwritten {
+                    error.with_effect(Effect::Unknown)
+                } else {
+                    error
+                })
+            }
+        }
+    }
+
+    /// Gives the lease up without writing.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: the release goes on in the background.
+    pub(crate) async fn release(self) -> Result<(), Error> {
+        self.check()?;
+        self.begin_end();
+        let (core, hold) = (self.core(), &self.hold);
+        let _ticket = core.outstanding.ticket();
+        let span = instrument::release_span(hold.name(), hold.owner());
+        let call = || core.backend.release(hold.name(), hold.owner());
+        let (answer, unknown) = repeat(core, &self.options, call).instrument(span).await?;
+        if answer == Release::NotHeld && !unknown {
+            // Nobody has told us how; a renewal would, but the lease is being given up anyway.
+            let cause = crate::answer::LossCause::Expired;
+            declare_lost(core, hold, cause);
+            return Err(Error::lease_lost(cause));
+        }
+        drop(hold.end());
+        Ok(())
+    }
+
+    /// Stops renewal. One that is under way changes nothing: it cannot revive what is released,
+    /// since the owner is never used again.
+    fn begin_end(&self) {
+        self.hold.begin_end();
+        self.core().schedule.remove(&self.hold);
+    }
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        let (core, hold) = (&self.client.core, &self.hold);
+        if !hold.is_open() {
+            return;
+        }
+        hold.begin_end();
+        core.schedule.remove(hold);
+        core.graveyard.push(Abandoned {
+            name: hold.name().clone(),
+            owner: hold.owner(),
+            until: core
+                .clock
+                .now()
+                .after(hold.renew_request().ttl.as_duration()),
+            turn: hold.end(),
+            ticket: core.outstanding.ticket(),
+        });
+    }
+}
+
+/// Sends a request that applies at most once until its answer is known or the patience is spent
+/// (C6); also says whether an earlier reply is missing.
+async fn repeat<T, F>(
+    core: &Core,
+    options: &LockOptions,
+    mut call: impl FnMut() -> F,
+) -> Result<(T, bool), Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let started = core.clock.now();
+    let (shortest, longest) = options.poll();
+    let mut backoff = Backoff::new(shortest, longest);
+    let mut unknown = false;
+    let mut attempts: u32 = 0;
+    loop {
+        attempts = attempts.saturating_add(1);
+        // CANCEL: the request either applies once or not at all; the lease's owner releases it.
+        let error = match bounded(&*core.clock, options.request_timeout(), call()).await {
+            Ok(answer) => return Ok((answer, unknown)),
+            Err(error) => error,
+        };
+        unknown |= error.effect() == Effect::Unknown;
+        let waited = core.clock.now().since(started);
+        if !error.is_retryable() || waited >= options.patience() {
+            let effect = if unknown {
+                Effect::Unknown
+            } else {
+                error.effect()
+            };
+            return Err(error.with_effect(effect).with_effort(attempts, waited));
+        }
+        let next = core.clock.now().after(backoff.next(&*core.entropy));
+        core.clock.sleep_until(next).await;
+    }
+}
+
+/// A value that is too large to be written.
+pub(crate) fn too_large(bytes: usize, bound: usize) -> Error {
+    Error::new(
+        ErrorKind::State,
+        format!(
+            "the encoded value has {bytes} bytes, and the bound is {bound}; \
+             keep large data elsewhere and guard a reference to it"
+        ),
+    )
+}

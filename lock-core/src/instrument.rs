@@ -1,0 +1,124 @@
+//! Every span, event and field name, once.
+
+use std::time::Duration;
+
+use tracing::Span;
+
+use crate::answer::LossCause;
+use crate::error::Error;
+use crate::hold::Hold;
+use crate::name::LockName;
+use crate::owner::OwnerId;
+use crate::ttl::Ttl;
+
+/// One `lock()` call, from first to last.
+pub(crate) fn acquire_span(
+    backend: &'static str,
+    name: &LockName,
+    owner: OwnerId,
+    ttl: Ttl,
+) -> Span {
+    tracing::debug_span!(
+        "lock.acquire",
+        lock.backend = backend,
+        lock.name = %name,
+        lock.owner = %owner,
+        lock.ttl_ms = ttl.as_millis(),
+        lock.token = tracing::field::Empty,
+        lock.waited_ms = tracing::field::Empty,
+        lock.attempts = tracing::field::Empty,
+        lock.outcome = tracing::field::Empty,
+        error.kind = tracing::field::Empty,
+        error.effect = tracing::field::Empty,
+    )
+}
+
+/// Records on the acquire span how it ended.
+pub(crate) fn acquired(span: &Span, outcome: &'static str, waited: Duration, attempts: u32) {
+    span.record("lock.outcome", outcome);
+    span.record("lock.waited_ms", millis(waited));
+    span.record("lock.attempts", attempts);
+}
+
+pub(crate) fn record_token(span: &Span, hold: &Hold) {
+    span.record("lock.token", hold.token().get());
+}
+
+pub(crate) fn record_error(span: &Span, error: &Error) {
+    span.record("error.kind", tracing::field::display(error.kind()));
+    span.record("error.effect", tracing::field::display(error.effect()));
+}
+
+pub(crate) fn attempt_span(number: u32) -> Span {
+    tracing::debug_span!("lock.attempt", lock.attempts = number)
+}
+
+pub(crate) fn commit_span(hold: &Hold) -> Span {
+    tracing::debug_span!(
+        "lock.commit",
+        lock.name = %hold.name(),
+        lock.owner = %hold.owner(),
+        lock.token = hold.token().get(),
+    )
+}
+
+pub(crate) fn release_span(name: &LockName, owner: OwnerId) -> Span {
+    tracing::debug_span!("lock.release", lock.name = %name, lock.owner = %owner)
+}
+
+pub(crate) fn renew_span(leases: usize) -> Span {
+    tracing::debug_span!("lock.renew", lock.leases = leases)
+}
+
+/// A renewal got no answer, or an error; the lease is still ours as far as we know.
+pub(crate) fn renewal_failed(hold: &Hold, left: Duration, error: &Error) {
+    tracing::warn!(
+        lock.name = %hold.name(),
+        lock.owner = %hold.owner(),
+        lock.token = hold.token().get(),
+        lock.left_ms = millis(left),
+        error.kind = %error.kind(),
+        error.effect = %error.effect(),
+        "renewal failed: {error}"
+    );
+}
+
+/// A lease was lost: its holder must stop.
+pub(crate) fn lost(hold: &Hold, cause: LossCause) {
+    tracing::error!(
+        lock.name = %hold.name(),
+        lock.owner = %hold.owner(),
+        lock.token = hold.token().get(),
+        lock.outcome = "lost",
+        "lease lost: {cause}"
+    );
+}
+
+/// A guard was dropped without commit or release, with a changed value.
+pub(crate) fn change_discarded(hold: &Hold) {
+    tracing::warn!(
+        lock.name = %hold.name(),
+        lock.owner = %hold.owner(),
+        lock.token = hold.token().get(),
+        "the guarded value was changed and not committed: the change is discarded"
+    );
+}
+
+/// A guard or an acquisition was dropped while it may have held the lock.
+pub(crate) fn abandoned(name: &LockName, owner: OwnerId) {
+    tracing::debug!(lock.name = %name, lock.owner = %owner, "released in the background");
+}
+
+/// A release in the background did not go through: the ttl frees the lock.
+pub(crate) fn abandoned_for_good(name: &LockName, owner: OwnerId, error: &Error) {
+    tracing::warn!(
+        lock.name = %name,
+        lock.owner = %owner,
+        error.kind = %error.kind(),
+        "cannot release in the background, the ttl will: {error}"
+    );
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}

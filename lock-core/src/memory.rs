@@ -1,0 +1,580 @@
+//! [`MemoryBackend`]: the contract in its plainest form.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use crate::answer::{
+    Acquisition, ForcedRelease, Grant, HolderInfo, LockInfo, LossCause, Peeked, Previous, Refusal,
+    Release, Renewal, Stored,
+};
+use crate::backend::{Alarm, Alarms, Capabilities, Durability, Hints, LockBackend};
+use crate::clock::{Clock, Moment, SystemClock};
+use crate::error::Error;
+use crate::label::Label;
+use crate::name::LockName;
+use crate::owner::OwnerId;
+use crate::request::{Acquire, Commit, Renew, Then};
+use crate::state::State;
+use crate::token::FencingToken;
+use crate::ttl::Ttl;
+
+/// How long a release reserves the lock for the first in line.
+const CLAIM: Duration = Duration::from_millis(500);
+
+/// A store in this process' memory: for tests, for documentation, and for services that run alone.
+///
+/// Each value of this type is one client of a store, as one process would be;
+/// [`another_client`](Self::another_client) makes a second one of the same store. Its clock is the
+/// machine's, which is virtual under tokio's paused clock.
+///
+/// Read it beside [`LockBackend`]: every step is one `match` under one mutex.
+///
+/// # Examples
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use lock_core::{LockClient, MemoryBackend};
+///
+/// let store = MemoryBackend::new();
+/// let one = LockClient::new(store.another_client());
+/// let other = LockClient::new(store);
+/// let guard = one.mutex::<()>("job")?.lock().await?;
+/// assert!(other.mutex::<()>("job")?.try_lock().await?.is_none());
+/// # Ok::<(), lock_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct MemoryBackend {
+    store: Arc<Store>,
+    client: ClientId,
+}
+
+type ClientId = u64;
+
+#[derive(Debug)]
+struct Store {
+    clock: Arc<dyn Clock>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    records: BTreeMap<LockName, Record>,
+    watchers: BTreeMap<LockName, Vec<(ClientId, mpsc::Sender<()>)>>,
+    alarms: BTreeMap<ClientId, Vec<mpsc::UnboundedSender<Alarm>>>,
+    clients: ClientId,
+}
+
+/// What is kept of one name.
+#[derive(Debug, Default)]
+struct Record {
+    lease: Option<Held>,
+    /// The largest token granted or reserved so far.
+    last_token: u64,
+    /// How the last lease that was really held ended.
+    ended: Option<Ended>,
+    state: Option<Written>,
+    line: VecDeque<(OwnerId, ClientId)>,
+    /// When the record is forgotten if nobody uses it.
+    forget_at: Option<Moment>,
+}
+
+#[derive(Debug)]
+struct Held {
+    owner: OwnerId,
+    client: ClientId,
+    /// `None` while the lock is only reserved for the owner and not claimed yet.
+    token: Option<FencingToken>,
+    reserved: u32,
+    since: Moment,
+    expires: Moment,
+    label: Label,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ended {
+    owner: OwnerId,
+    token: FencingToken,
+    how: How,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Expired,
+    Forced,
+    Released,
+}
+
+#[derive(Debug)]
+struct Written {
+    state: State,
+    token: FencingToken,
+    sequence: u32,
+}
+
+impl MemoryBackend {
+    /// A new, empty store and its first client.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(Arc::new(SystemClock::new()))
+    }
+
+    /// A store that tells the time by this clock.
+    #[must_use]
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store: Arc::new(Store {
+                clock,
+                inner: Mutex::default(),
+            }),
+            client: 0,
+        }
+    }
+
+    /// Another client of the same store.
+    #[must_use]
+    pub fn another_client(&self) -> Self {
+        let mut inner = self.store.lock();
+        inner.clients = inner.clients.saturating_add(1);
+        Self {
+            store: Arc::clone(&self.store),
+            client: inner.clients,
+        }
+    }
+
+    /// Forgets everything, as a store without persistence does when it restarts.
+    pub fn wipe(&self) {
+        let mut inner = self.store.lock();
+        inner.records.clear();
+        for sender in inner.alarms.values().flatten() {
+            let _gone = sender.send(Alarm::CheckAll);
+        }
+    }
+}
+
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for MemoryBackend {
+    /// A client that is gone stands in no line.
+    fn drop(&mut self) {
+        let mut inner = self.store.lock();
+        drop(inner.alarms.remove(&self.client));
+        for record in inner.records.values_mut() {
+            record.line.retain(|(_, client)| *client != self.client);
+        }
+    }
+}
+
+impl Store {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// The record of the name, with what the clock ended already taken out of it.
+    fn record(&mut self, name: &LockName, now: Moment) -> &mut Record {
+        if self
+            .records
+            .get(name)
+            .and_then(|r| r.forget_at)
+            .is_some_and(|at| now >= at)
+        {
+            drop(self.records.remove(name));
+        }
+        let record = self.records.entry(name.clone()).or_default();
+        if record
+            .lease
+            .as_ref()
+            .is_some_and(|lease| now >= lease.expires)
+        {
+            record.end(How::Expired);
+        }
+        record
+    }
+
+    /// Hands a freed lock on to the first in line, or leaves it free for anybody.
+    fn hand_on(&mut self, name: &LockName, now: Moment) {
+        let Some(record) = self.records.get_mut(name) else {
+            return;
+        };
+        let next = record.line.pop_front();
+        if let Some((owner, client)) = next {
+            record.lease = Some(Held {
+                owner,
+                client,
+                token: None,
+                reserved: 0,
+                since: now,
+                expires: now.after(CLAIM),
+                label: Label::of_this_process(),
+            });
+        }
+        if let Some(watchers) = self.watchers.get_mut(name) {
+            watchers.retain(|(_, sender)| !sender.is_closed());
+            for (client, sender) in watchers {
+                if next.is_none_or(|(_, chosen)| chosen == *client) {
+                    // Full means that a hint waits already.
+                    let _full = sender.try_send(());
+                }
+            }
+        }
+    }
+}
+
+impl Record {
+    fn owns(&self, owner: OwnerId) -> bool {
+        self.lease
+            .as_ref()
+            .is_some_and(|lease| lease.owner == owner && lease.token.is_some())
+    }
+
+    /// Ends the lease; a reservation that nobody claimed ends without a trace.
+    fn end(&mut self, how: How) {
+        if let Some(Held {
+            owner,
+            token: Some(token),
+            ..
+        }) = self.lease.take()
+        {
+            self.ended = Some(Ended { owner, token, how });
+        }
+    }
+
+    fn previous(&self) -> Previous {
+        match self.ended {
+            None => Previous::First,
+            Some(Ended {
+                owner,
+                token,
+                how: How::Expired,
+            }) => Previous::Abandoned { owner, token },
+            Some(Ended {
+                how: How::Forced, ..
+            }) => Previous::Forced,
+            Some(Ended {
+                how: How::Released, ..
+            }) => Previous::Released,
+        }
+    }
+
+    /// How the lease with this token was lost.
+    fn cause(&self, token: FencingToken) -> LossCause {
+        match (self.ended, &self.lease) {
+            (
+                Some(Ended {
+                    token: t,
+                    how: How::Forced,
+                    ..
+                }),
+                _,
+            ) if t == token => LossCause::Forced,
+            (_, Some(_)) => LossCause::Displaced,
+            (_, None) => LossCause::Expired,
+        }
+    }
+
+    /// Grants the lock to an owner, or answers one that has it with the grant that it has.
+    fn grant(&mut self, request: &Acquire, client: ClientId, now: Moment) -> Grant {
+        let before = self
+            .lease
+            .take()
+            .filter(|lease| lease.owner == request.owner);
+        let since = before.as_ref().map_or(now, |lease| lease.since);
+        let (token, reserved) = match before {
+            Some(Held {
+                token: Some(token),
+                reserved,
+                ..
+            }) => (token, reserved),
+            _ => {
+                // max(clock in µs, last + 1): it increases though the record be forgotten (C2).
+                let clock_us = now.as_nanos() / 1000;
+                let token = clock_us.max(self.last_token.saturating_add(1));
+                let reserved = request.reserve.max(1);
+                self.last_token = token.saturating_add(u64::from(reserved)).saturating_sub(1);
+                (FencingToken::new(token), reserved)
+            }
+        };
+        self.line.retain(|(owner, _)| *owner != request.owner);
+        self.lease = Some(Held {
+            owner: request.owner,
+            client,
+            token: Some(token),
+            reserved,
+            since,
+            expires: now.after(request.ttl.as_duration()),
+            label: request.label.clone(),
+        });
+        self.keep(request.forget_after, request.ttl, now);
+        let mut grant = Grant::new(token, request.ttl);
+        grant.reserved = reserved;
+        grant.state = self.state.as_ref().map(|written| written.state.clone());
+        grant.previous = self.previous();
+        grant.others_wait = !self.line.is_empty();
+        grant
+    }
+
+    /// Sets when the record is forgotten: never before the clock has passed its last token.
+    fn keep(&mut self, forget_after: Option<Duration>, ttl: Ttl, now: Moment) {
+        let passed = Moment::from_nanos(self.last_token.saturating_add(1).saturating_mul(1000));
+        self.forget_at =
+            forget_after.map(|idle| now.after(ttl.as_duration()).after(idle).max(passed));
+    }
+
+    fn info(&self, name: &LockName, now: Moment) -> LockInfo {
+        LockInfo {
+            name: name.clone(),
+            holder: self
+                .lease
+                .as_ref()
+                .filter(|l| l.token.is_some())
+                .map(|l| l.info(now)),
+            last_token: (self.last_token > 0).then(|| FencingToken::new(self.last_token)),
+            waiting: u64::try_from(self.line.len()).unwrap_or(u64::MAX),
+            previous: self.previous(),
+        }
+    }
+}
+
+impl Held {
+    fn info(&self, now: Moment) -> HolderInfo {
+        HolderInfo {
+            owner: Some(self.owner),
+            token: self.token,
+            label: self.label.as_str().to_owned(),
+            held_for: Some(now.since(self.since)),
+            expires_in: Some(self.expires.since(now)),
+        }
+    }
+}
+
+#[async_trait]
+impl LockBackend for MemoryBackend {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            push: true,
+            line: true,
+            force_alarm: true,
+            loss_alarm: true,
+            durability: Durability::None,
+        }
+    }
+
+    async fn acquire(&self, request: &Acquire) -> Result<Acquisition, Error> {
+        let now = self.store.clock.now();
+        let mut inner = self.store.lock();
+        let record = inner.record(&request.name, now);
+        // A duplicate that arrives after its owner has released must not take the lock again.
+        let late = record.lease.is_none()
+            && record
+                .ended
+                .is_some_and(|e| e.owner == request.owner && e.how == How::Released);
+        let free = match &record.lease {
+            None => !late,
+            Some(lease) => lease.owner == request.owner,
+        };
+        if free {
+            return Ok(Acquisition::Granted(record.grant(
+                request,
+                self.client,
+                now,
+            )));
+        }
+        if request.stand_in_line && !late {
+            let place = (request.owner, self.client);
+            if !record.line.contains(&place) {
+                record.line.push_back(place);
+            }
+        }
+        let expires_in = record.lease.as_ref().map(|lease| lease.expires.since(now));
+        Ok(Acquisition::Refused(Refusal::new(expires_in)))
+    }
+
+    async fn renew(&self, requests: &[Renew]) -> Vec<Result<Renewal, Error>> {
+        let now = self.store.clock.now();
+        let mut inner = self.store.lock();
+        let mut renew = |request: &Renew| {
+            let record = inner.record(&request.name, now);
+            if !record.owns(request.owner) {
+                return Ok(Renewal::Lost {
+                    cause: record.cause(request.token),
+                });
+            }
+            if let Some(lease) = &mut record.lease {
+                lease.expires = now.after(request.ttl.as_duration());
+            }
+            record.keep(request.forget_after, request.ttl, now);
+            Ok(Renewal::Renewed {
+                others_wait: !record.line.is_empty(),
+            })
+        };
+        requests.iter().map(&mut renew).collect()
+    }
+
+    async fn commit(&self, request: &Commit) -> Result<Stored, Error> {
+        let now = self.store.clock.now();
+        let mut inner = self.store.lock();
+        let record = inner.record(&request.name, now);
+        let others_wait = !record.line.is_empty();
+        // The commit that is applied already, or one that is older than it (C6).
+        if record.state.as_ref().is_some_and(|written| {
+            written.token == request.token && written.sequence >= request.sequence
+        }) {
+            return Ok(Stored::Committed { others_wait });
+        }
+        if !record.owns(request.owner) {
+            let last_commit = record.state.as_ref().map(|written| written.token);
+            return Ok(Stored::Lost {
+                cause: record.cause(request.token),
+                last_commit,
+            });
+        }
+        record.state = Some(Written {
+            state: request.state.clone(),
+            token: request.token,
+            sequence: request.sequence,
+        });
+        if request.then == Then::Release {
+            record.end(How::Released);
+            inner.hand_on(&request.name, now);
+        }
+        Ok(Stored::Committed { others_wait })
+    }
+
+    async fn release(&self, name: &LockName, owner: OwnerId) -> Result<Release, Error> {
+        let now = self.store.clock.now();
+        let mut inner = self.store.lock();
+        let record = inner.record(name, now);
+        record.line.retain(|(waiting, _)| *waiting != owner);
+        let held = record.owns(owner);
+        if record
+            .lease
+            .as_ref()
+            .is_some_and(|lease| lease.owner == owner)
+        {
+            record.end(How::Released);
+            inner.hand_on(name, now);
+        }
+        Ok(if held {
+            Release::Released
+        } else {
+            Release::NotHeld
+        })
+    }
+
+    async fn peek(&self, name: &LockName) -> Result<Option<Peeked>, Error> {
+        let now = self.store.clock.now();
+        let mut inner = self.store.lock();
+        let record = inner.record(name, now);
+        Ok(record
+            .state
+            .as_ref()
+            .map(|written| Peeked::new(written.state.clone(), written.token)))
+    }
+
+    async fn watch(&self, name: &LockName) -> Result<Hints, Error> {
+        let (sender, receiver) = mpsc::channel(1);
+        self.store
+            .lock()
+            .watchers
+            .entry(name.clone())
+            .or_default()
+            .push((self.client, sender));
+        let watch = Watch {
+            store: Arc::clone(&self.store),
+            name: name.clone(),
+            receiver,
+        };
+        Ok(stream::unfold(watch, |mut watch| async move {
+            watch.receiver.recv().await.map(|()| ((), watch))
+        })
+        .boxed())
+    }
+
+    fn alarms(&self) -> Alarms {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut inner = self.store.lock();
+        let mine = inner.alarms.entry(self.client).or_default();
+        mine.retain(|sender| !sender.is_closed());
+        mine.push(sender);
+        stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|alarm| (alarm, receiver))
+        })
+        .boxed()
+    }
+
+    async fn inspect(&self, name: &LockName) -> Result<LockInfo, Error> {
+        let now = self.store.clock.now();
+        Ok(self.store.lock().record(name, now).info(name, now))
+    }
+
+    async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<LockInfo>, Error> {
+        let now = self.store.clock.now();
+        let mut inner = self.store.lock();
+        let names: Vec<LockName> = inner
+            .records
+            .keys()
+            .filter(|n| n.as_str().starts_with(prefix))
+            .cloned()
+            .collect();
+        let infos = names
+            .iter()
+            .map(|name| inner.record(name, now).info(name, now));
+        Ok(infos
+            .filter(|info| info.holder.is_some())
+            .take(limit)
+            .collect())
+    }
+
+    async fn force_release(&self, name: &LockName) -> Result<ForcedRelease, Error> {
+        let now = self.store.clock.now();
+        let mut inner = self.store.lock();
+        let record = inner.record(name, now);
+        let Some(lease) = record.lease.as_ref() else {
+            return Ok(ForcedRelease::NotHeld);
+        };
+        let (info, client) = (lease.info(now), lease.client);
+        record.end(How::Forced);
+        inner.hand_on(name, now);
+        for sender in inner.alarms.get(&client).into_iter().flatten() {
+            let _gone = sender.send(Alarm::Check(name.clone()));
+        }
+        Ok(ForcedRelease::Released(info))
+    }
+}
+
+/// One interest in a name; its end is cleaned up at once.
+struct Watch {
+    store: Arc<Store>,
+    name: LockName,
+    receiver: mpsc::Receiver<()>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.receiver.close();
+        let mut inner = self.store.lock();
+        if let Some(watchers) = inner.watchers.get_mut(&self.name) {
+            watchers.retain(|(_, sender)| !sender.is_closed());
+            if watchers.is_empty() {
+                drop(inner.watchers.remove(&self.name));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,316 @@
+//! Keeps all leases of a client alive by one task, in batches, and tells their guards of a loss.
+//!
+//! # Invariants
+//! 1. A hold is in the schedule exactly while it is held and no guard ends it.
+//! 2. A hold has at most one renewal under way.
+
+pub(crate) mod plan;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Notify;
+use tracing::Instrument;
+
+use crate::answer::{LossCause, Renewal};
+use crate::backend::{Alarm, Alarms};
+use crate::call::no_answer;
+use crate::client::Core;
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::hold::Hold;
+use crate::instrument;
+use crate::owner::OwnerId;
+use crate::reaper::Abandoned;
+use crate::request::Renew;
+use plan::{Outcome, Step};
+
+/// The most leases that one request renews: a script of 256 takes Redis well under a millisecond.
+const BATCH_MAX: usize = 256;
+
+/// A renewal joins a batch that is sent up to this share of its interval before it is due.
+const SLACK_SHARE: u32 = 10;
+
+/// When each hold must be looked at next.
+#[derive(Debug, Default)]
+pub(crate) struct Schedule {
+    inner: Mutex<ScheduleInner>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct ScheduleInner {
+    by_due: BTreeMap<(Moment, OwnerId), Arc<Hold>>,
+    due_of: std::collections::HashMap<OwnerId, Moment>,
+    by_name: std::collections::HashMap<crate::name::LockName, Arc<Hold>>,
+    longest_interval: Duration,
+    closed: bool,
+}
+
+impl ScheduleInner {
+    fn put(&mut self, hold: &Arc<Hold>, due: Moment) {
+        if let Some(before) = self.due_of.insert(hold.owner(), due) {
+            drop(self.by_due.remove(&(before, hold.owner())));
+        }
+        drop(self.by_due.insert((due, hold.owner()), Arc::clone(hold)));
+    }
+
+    fn remove(&mut self, hold: &Hold) {
+        if let Some(due) = self.due_of.remove(&hold.owner()) {
+            drop(self.by_due.remove(&(due, hold.owner())));
+        }
+        if self
+            .by_name
+            .get(hold.name())
+            .is_some_and(|h| h.owner() == hold.owner())
+        {
+            drop(self.by_name.remove(hold.name()));
+        }
+    }
+}
+
+impl Schedule {
+    fn inner(&self) -> MutexGuard<'_, ScheduleInner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a new hold into care; `false` if the client was closed meanwhile.
+    pub(crate) fn add(&self, hold: &Arc<Hold>) -> bool {
+        let due = hold.wake_at();
+        let mut inner = self.inner();
+        if inner.closed {
+            return false;
+        }
+        let first = inner
+            .by_due
+            .first_key_value()
+            .is_none_or(|((first, _), _)| due < *first);
+        inner.longest_interval = inner.longest_interval.max(hold.interval());
+        drop(inner.by_name.insert(hold.name().clone(), Arc::clone(hold)));
+        inner.put(hold, due);
+        drop(inner);
+        if first {
+            self.changed.notify_one();
+        }
+        true
+    }
+
+    /// Takes a hold out of care: its guard ends it, or it is lost.
+    pub(crate) fn remove(&self, hold: &Hold) {
+        self.inner().remove(hold);
+    }
+
+    /// How many holds are in care.
+    pub(crate) fn len(&self) -> usize {
+        self.inner().by_due.len()
+    }
+
+    /// Refuses further holds and returns those in care.
+    pub(crate) fn close(&self) -> Vec<Arc<Hold>> {
+        let mut inner = self.inner();
+        inner.closed = true;
+        inner.by_name.clear();
+        inner.due_of.clear();
+        std::mem::take(&mut inner.by_due).into_values().collect()
+    }
+
+    fn next_due(&self) -> Option<Moment> {
+        self.inner()
+            .by_due
+            .first_key_value()
+            .map(|((due, _), _)| *due)
+    }
+
+    /// Looks at every hold that is due, and at those near enough to join them.
+    fn look(&self, now: Moment) -> Due {
+        let mut due = Due::default();
+        let mut inner = self.inner();
+        let Some(((first, _), _)) = inner.by_due.first_key_value() else {
+            return due;
+        };
+        if *first > now {
+            return due;
+        }
+        let horizon = now.after(inner.longest_interval / SLACK_SHARE);
+        let near: Vec<Arc<Hold>> = inner
+            .by_due
+            .range(..=(horizon, OwnerId::MAX))
+            .map(|(_, hold)| Arc::clone(hold))
+            .collect();
+        for hold in near {
+            match hold.look(now, hold.interval() / SLACK_SHARE) {
+                None => inner.remove(&hold),
+                Some(Step::Sleep { until }) => inner.put(&hold, until),
+                Some(Step::Renew) => {
+                    inner.put(&hold, hold.wake_at());
+                    due.renew.push(hold);
+                }
+                Some(Step::Lost { cause }) => {
+                    inner.remove(&hold);
+                    due.lost.push((hold, cause));
+                }
+            }
+        }
+        due
+    }
+
+    /// Puts a hold where its plan wants it after an answer.
+    fn put(&self, hold: &Arc<Hold>, due: Moment) {
+        let mut inner = self.inner();
+        if inner.due_of.contains_key(&hold.owner()) {
+            inner.put(hold, due);
+        }
+    }
+
+    /// Makes the named hold, or all of them, due now.
+    fn suspect(&self, alarm: &Alarm, now: Moment) {
+        let mut inner = self.inner();
+        let suspects: Vec<Arc<Hold>> = match alarm {
+            Alarm::Check(name) => inner.by_name.get(name).cloned().into_iter().collect(),
+            Alarm::CheckAll => inner.by_due.values().cloned().collect(),
+        };
+        for hold in suspects {
+            hold.suspect(now);
+            let due = hold.wake_at();
+            inner.put(&hold, due);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Due {
+    renew: Vec<Arc<Hold>>,
+    lost: Vec<(Arc<Hold>, LossCause)>,
+}
+
+/// A batch that was sent, and what came back for each of its leases.
+struct Answered {
+    batch: Vec<Arc<Hold>>,
+    sent_at: Moment,
+    answers: Vec<Result<Renewal, Error>>,
+}
+
+/// Renews until the client is gone.
+pub(crate) async fn run(core: Arc<Core>) {
+    let mut alarms: Alarms = core.backend.alarms();
+    let mut alarms_open = true;
+    let mut under_way: FuturesUnordered<BoxFuture<'_, Answered>> = FuturesUnordered::new();
+    loop {
+        let due = core.schedule.look(core.clock.now());
+        for (hold, cause) in due.lost {
+            declare_lost(&core, &hold, cause);
+        }
+        for batch in due.renew.chunks(BATCH_MAX) {
+            under_way.push(send(&core, batch.to_vec()).boxed());
+        }
+        let next = core.schedule.next_due();
+        tokio::select! {
+            Some(answered) = under_way.next() => take_in(&core, answered),
+            () = core.schedule.changed.notified() => {}
+            () = sleep_until(&core, next) => {}
+            alarm = alarms.next(), if alarms_open => match alarm {
+                Some(alarm) => core.schedule.suspect(&alarm, core.clock.now()),
+                None => alarms_open = false,
+            },
+            () = core.gone() => return,
+        }
+    }
+}
+
+async fn sleep_until(core: &Core, moment: Option<Moment>) {
+    match moment {
+        Some(moment) => core.clock.sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends one batch. It is given no longer than the shortest renew interval in it, so that the next
+/// try comes in time.
+async fn send(core: &Core, batch: Vec<Arc<Hold>>) -> Answered {
+    let requests: Vec<Renew> = batch
+        .iter()
+        .map(|hold| hold.renew_request().clone())
+        .collect();
+    let limit = batch
+        .iter()
+        .map(|hold| hold.interval())
+        .fold(core.options.request_timeout(), Duration::min);
+    // Read before sending: delay can only shorten what we believe we hold (C4).
+    let sent_at = core.clock.now();
+    let call = core
+        .backend
+        .renew(&requests)
+        .instrument(instrument::renew_span(requests.len()));
+    let answers = tokio::select! {
+        biased;
+        answers = call => answers,
+        () = core.clock.sleep_until(sent_at.after(limit)) => {
+            batch.iter().map(|_| Err(no_answer(limit))).collect()
+        }
+    };
+    Answered {
+        batch,
+        sent_at,
+        answers,
+    }
+}
+
+fn take_in(core: &Core, answered: Answered) {
+    let Answered {
+        batch,
+        sent_at,
+        answers,
+    } = answered;
+    debug_assert_eq!(batch.len(), answers.len(), "a backend answers each renewal");
+    let mut answers = answers.into_iter();
+    for hold in batch {
+        let now = core.clock.now();
+        let answer = answers
+            .next()
+            .unwrap_or_else(|| Err(no_answer(Duration::ZERO)));
+        let outcome = match &answer {
+            Ok(Renewal::Renewed { .. }) => Outcome::Renewed,
+            Ok(Renewal::Lost { cause }) => Outcome::Lost { cause: *cause },
+            Err(_) => Outcome::Failed,
+        };
+        let step = hold.answered(outcome, sent_at, now);
+        if let (Err(error), Some(Step::Sleep { .. })) = (&answer, step) {
+            instrument::renewal_failed(&hold, hold.valid_until().since(now), error);
+        }
+        match step {
+            Some(Step::Lost { cause }) => {
+                core.schedule.remove(&hold);
+                declare_lost(core, &hold, cause);
+            }
+            Some(Step::Sleep { until }) => core.schedule.put(&hold, until),
+            // Due again already: the next look sends it.
+            Some(Step::Renew) => core.schedule.put(&hold, now),
+            None => {}
+        }
+    }
+}
+
+/// Tells a guard that its lease is lost, frees the turn, and, where only our own clock says so,
+/// releases at the store what may still be ours there.
+pub(crate) fn declare_lost(core: &Core, hold: &Hold, cause: LossCause) {
+    let (news, turn) = hold.lose(cause);
+    if !news {
+        return;
+    }
+    instrument::lost(hold, cause);
+    if matches!(cause, LossCause::Expired | LossCause::Closed) {
+        core.graveyard.push(Abandoned {
+            name: hold.name().clone(),
+            owner: hold.owner(),
+            until: core
+                .clock
+                .now()
+                .after(hold.renew_request().ttl.as_duration()),
+            turn,
+            ticket: core.outstanding.ticket(),
+        });
+    }
+}
