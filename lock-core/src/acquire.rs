@@ -117,13 +117,16 @@ impl Run<'_> {
                     Attempted::Granted(taken) => return Ok(Some(taken)),
                     Attempted::Next(step) => step,
                 },
-                Step::WatchThenAttempt => match self.watch().await? {
-                    Ok(stream) => {
-                        hints = Some(stream);
-                        self.plan.watching()
+                Step::WatchThenAttempt => {
+                    let sent_at = self.core.clock.now();
+                    match self.watch().await? {
+                        Ok(stream) => {
+                            hints = Some(stream);
+                            self.plan.watching()
+                        }
+                        Err(error) => self.failed(error, sent_at),
                     }
-                    Err(error) => self.failed(error),
-                },
+                }
                 Step::Wait { until } => {
                     self.wait(until, &mut hints).await?;
                     self.plan.woken(self.core.clock.now())
@@ -161,7 +164,7 @@ impl Run<'_> {
             Ok(Acquisition::Refused(refusal)) => {
                 Attempted::Next(self.plan.refused(refusal, now, &*self.core.entropy))
             }
-            Err(error) => Attempted::Next(self.failed(error)),
+            Err(error) => Attempted::Next(self.failed(error, sent_at)),
         })
     }
 
@@ -262,10 +265,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn failed(&mut self, error: Error) -> Step {
+    fn failed(&mut self, error: Error, sent_at: Moment) -> Step {
         self.unknown |= error.effect() == Effect::Unknown;
         let step = self.plan.failed(
             error.is_retryable(),
+            sent_at,
             self.core.clock.now(),
             &*self.core.entropy,
         );

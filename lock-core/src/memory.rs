@@ -237,6 +237,14 @@ impl Record {
             .is_some_and(|lease| lease.owner == owner && lease.token.is_some())
     }
 
+    /// Whether the lease in force is this very grant. The owner alone does not say so: an acquire
+    /// that was held up on its way may have granted the lock to an owner that is long done with it.
+    fn owns_as(&self, owner: OwnerId, token: FencingToken) -> bool {
+        self.lease
+            .as_ref()
+            .is_some_and(|lease| lease.owner == owner && lease.token == Some(token))
+    }
+
     /// Ends the lease; a reservation that nobody claimed ends without a trace.
     fn end(&mut self, how: How) {
         if let Some(Held {
@@ -408,7 +416,7 @@ impl LockBackend for MemoryBackend {
         let mut inner = self.store.lock();
         let mut renew = |request: &Renew| {
             let record = inner.record(&request.name, now);
-            if !record.owns(request.owner) {
+            if !record.owns_as(request.owner, request.token) {
                 return Ok(Renewal::Lost {
                     cause: record.cause(request.token),
                 });
@@ -435,7 +443,7 @@ impl LockBackend for MemoryBackend {
         }) {
             return Ok(Stored::Committed { others_wait });
         }
-        if !record.owns(request.owner) {
+        if !record.owns_as(request.owner, request.token) {
             let last_commit = record.state.as_ref().map(|written| written.token);
             return Ok(Stored::Lost {
                 cause: record.cause(request.token),

@@ -307,12 +307,15 @@ impl<T: Send + 'static> DistributedMutex<T> {
         let Some(taken) = acquire(wanted, limit).await? else {
             return Ok(None);
         };
-        // If the value does not decode, dropping what was taken gives the lock up.
-        let value = self
-            .shape
-            .decode(taken.state.as_ref())
-            .map_err(|e| e.in_operation("acquire", self.name()))?;
-        Ok(Some(LockGuard::new(taken, value, Arc::clone(&self.shape))))
+        match self.shape.decode(taken.state.as_ref()) {
+            Ok(value) => Ok(Some(LockGuard::new(taken, value, Arc::clone(&self.shape)))),
+            Err(error) => {
+                // The decode error matters more than that of the release, which goes on in the
+                // background if it fails.
+                let _given_up = taken.held.release().await;
+                Err(error.in_operation("acquire", self.name()))
+            }
+        }
     }
 }
 

@@ -1,1 +1,5 @@
-//! To be filled.
+//! Servers, faults and contract cases to prove a lock backend on the real thing.
+
+mod fault;
+
+pub use fault::{Fault, FaultyBackend, StepKind};

@@ -98,12 +98,18 @@ impl AcquirePlan {
         self.wait(now, expiry.map_or(longest, |expiry| expiry.min(longest)))
     }
 
-    /// The request failed, or its reply did not come.
-    pub(crate) fn failed(&mut self, retryable: bool, now: Moment, entropy: &dyn Entropy) -> Step {
+    /// The request that was sent at `sent_at` failed, or its reply did not come.
+    pub(crate) fn failed(
+        &mut self,
+        retryable: bool,
+        sent_at: Moment,
+        now: Moment,
+        entropy: &dyn Entropy,
+    ) -> Step {
         if !retryable {
             return Step::GiveUp;
         }
-        let since = *self.failing_since.get_or_insert(now);
+        let since = *self.failing_since.get_or_insert(sent_at);
         if now.since(since) >= self.patience {
             return Step::GiveUp;
         }

@@ -35,8 +35,8 @@ fn check(limit: Limit, push: bool, table: &[(u64, Event, Option<Step>)]) {
             Refused(left) => {
                 plan.refused(Refusal::new(left.map(Duration::from_millis)), now, &entropy)
             }
-            Failed => plan.failed(true, now, &entropy),
-            FailedForGood => plan.failed(false, now, &entropy),
+            Failed => plan.failed(true, now, now, &entropy),
+            FailedForGood => plan.failed(false, now, now, &entropy),
             Watching => plan.watching(),
             WatchEnded => {
                 plan.watch_ended();
