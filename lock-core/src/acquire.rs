@@ -12,8 +12,8 @@ use tracing::Instrument;
 use crate::answer::{Acquisition, Grant, Previous};
 use crate::backend::Hints;
 use crate::call::bounded;
-use crate::client::{ClientInner, Core};
 use crate::clock::Moment;
+use crate::engine::{Core, Engine};
 use crate::error::{Effect, Error, ErrorKind};
 use crate::held::HeldLease;
 use crate::hold::Hold;
@@ -30,7 +30,7 @@ use plan::{AcquirePlan, Limit, Step};
 /// What is wanted: the same for every `lock()` of one mutex.
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
-    pub(crate) client: &'a Arc<ClientInner>,
+    pub(crate) engine: &'a Arc<Engine>,
     pub(crate) queue: &'a Arc<NameQueue>,
     pub(crate) options: &'a Arc<LockOptions>,
     /// Whether the lock guards no value.
@@ -50,8 +50,8 @@ pub(crate) struct Taken {
 /// # Cancel safety
 /// Safe to drop: what was sent is undone in the background.
 pub(crate) async fn acquire(wanted: Wanted<'_>, limit: Limit) -> Result<Option<Taken>, Error> {
-    let core = &wanted.client.core;
-    wanted.client.ensure_running()?;
+    let core = &wanted.engine.core;
+    wanted.engine.ensure_running()?;
     let owner = OwnerId::draw(&*core.entropy);
     let name = wanted.queue.name();
     let ttl = wanted.options.ttl();
@@ -108,7 +108,7 @@ impl Run<'_> {
             }
         };
         let Some(turn) = turn else { return Ok(None) };
-        let mut sent = Sent::new(self.wanted.client, self.wanted.queue, self.owner, turn);
+        let mut sent = Sent::new(self.wanted.engine, self.wanted.queue, self.owner, turn);
         let mut hints: Option<Hints> = None;
         let mut step = Step::Attempt;
         loop {
@@ -196,7 +196,7 @@ impl Run<'_> {
             forget_after: request.forget_after,
         };
         let hold = Hold::new(renew, sent_at, options, turn);
-        let held = HeldLease::new(Arc::clone(self.wanted.client), hold, Arc::clone(options));
+        let held = HeldLease::new(Arc::clone(self.wanted.engine), hold, Arc::clone(options));
         if !self.core.schedule.add(held.hold()) {
             // Dropping `held` releases in the background, and `close` waits for that.
             return Err(closed());
@@ -319,7 +319,7 @@ const SHORTEST_CALL: Duration = Duration::from_millis(50);
 
 /// What was sent and not settled yet. Dropped, it has the owner released in the background.
 struct Sent<'a> {
-    client: &'a ClientInner,
+    engine: &'a Engine,
     queue: &'a NameQueue,
     owner: OwnerId,
     turn: Option<Turn>,
@@ -329,9 +329,9 @@ struct Sent<'a> {
 }
 
 impl<'a> Sent<'a> {
-    fn new(client: &'a ClientInner, queue: &'a NameQueue, owner: OwnerId, turn: Turn) -> Self {
+    fn new(engine: &'a Engine, queue: &'a NameQueue, owner: OwnerId, turn: Turn) -> Self {
         Self {
-            client,
+            engine,
             queue,
             owner,
             turn: Some(turn),
@@ -346,7 +346,7 @@ impl<'a> Sent<'a> {
             .saturating_add(options.ttl().as_duration());
         self.until = Some(now.after(longest));
         self.ticket
-            .get_or_insert_with(|| self.client.core.outstanding.ticket());
+            .get_or_insert_with(|| self.engine.core.outstanding.ticket());
     }
 
     /// The grant is in hand: there is nothing to undo.
@@ -361,7 +361,7 @@ impl Drop for Sent<'_> {
         let (Some(until), Some(ticket)) = (self.until.take(), self.ticket.take()) else {
             return;
         };
-        self.client.core.graveyard.push(Abandoned {
+        self.engine.core.graveyard.push(Abandoned {
             name: self.queue.name().clone(),
             owner: self.owner,
             until,

@@ -1,28 +1,22 @@
 //! [`LockClient`]: one per process and store.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
-use crate::answer::{ForcedRelease, LockInfo, LossCause};
+use crate::answer::{ForcedRelease, LockInfo};
 use crate::backend::{Capabilities, LockBackend};
 use crate::call::bounded;
 use crate::clock::{Clock, SystemClock};
+use crate::engine::{Core, Engine};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::{Error, ErrorKind};
 use crate::memory::MemoryBackend;
 use crate::mutex::{DistributedMutex, MutexBuilder};
 use crate::name::LockName;
 use crate::options::LockOptions;
-use crate::outstanding::Outstanding;
-use crate::queue::Queues;
-use crate::reaper::{self, Graveyard};
-use crate::renewal::{self, Schedule};
 
 /// The locks of one store, for one process.
 ///
@@ -48,118 +42,7 @@ use crate::renewal::{self, Schedule};
 /// ```
 #[derive(Clone, Debug)]
 pub struct LockClient {
-    inner: Arc<ClientInner>,
-}
-
-/// What the drivers of one client share.
-pub(crate) struct Core {
-    pub(crate) backend: Arc<dyn LockBackend>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) options: Arc<LockOptions>,
-    pub(crate) schedule: Schedule,
-    pub(crate) graveyard: Graveyard,
-    pub(crate) outstanding: Arc<Outstanding>,
-    pub(crate) queues: Arc<Queues>,
-    life: watch::Sender<Life>,
-}
-
-/// How far a client's life has gone; it only moves down this list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Life {
-    Open,
-    /// `close` was called: no new lock is taken.
-    Closed,
-    /// Nobody can call it any more.
-    Gone,
-}
-
-impl fmt::Debug for Core {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core")
-            .field("backend", &self.backend)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Core {
-    /// Resolves when the client is closed.
-    pub(crate) async fn closed(&self) {
-        self.reached(Life::Closed).await;
-    }
-
-    /// Resolves when the last handle of the client was dropped.
-    pub(crate) async fn gone(&self) {
-        self.reached(Life::Gone).await;
-    }
-
-    async fn reached(&self, stage: Life) {
-        let mut life = self.life.subscribe();
-        // The sender is in `self`, so the wait cannot fail.
-        let _reached = life.wait_for(|life| *life >= stage).await;
-    }
-
-    fn reach(&self, stage: Life) {
-        let _changed: bool = self.life.send_if_modified(|life| {
-            let news = *life < stage;
-            if news {
-                *life = stage;
-            }
-            news
-        });
-    }
-}
-
-/// The handle that clones, mutexes and guards share; its end ends the client's tasks.
-#[derive(Debug)]
-pub(crate) struct ClientInner {
-    pub(crate) core: Arc<Core>,
-    tasks: Mutex<Option<Tasks>>,
-}
-
-#[derive(Debug)]
-struct Tasks {
-    renewal: JoinHandle<()>,
-    reaper: JoinHandle<()>,
-}
-
-impl ClientInner {
-    /// Starts the tasks unless they run.
-    pub(crate) fn ensure_running(&self) -> Result<(), Error> {
-        if *self.core.life.borrow() >= Life::Closed {
-            return Err(crate::acquire::closed());
-        }
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = &*tasks
-            && !running.renewal.is_finished()
-            && !running.reaper.is_finished()
-        {
-            return Ok(());
-        }
-        let runtime = tokio::runtime::Handle::try_current().map_err(|e| {
-            Error::new(
-                ErrorKind::Unsupported,
-                "locks are taken inside a tokio runtime",
-            )
-            .with_source(e)
-        })?;
-        if let Some(stopped) = tasks.take() {
-            // One may have outlived the other, if they ran on two runtimes.
-            stopped.renewal.abort();
-            stopped.reaper.abort();
-        }
-        *tasks = Some(Tasks {
-            renewal: runtime.spawn(renewal::run(Arc::clone(&self.core))),
-            reaper: runtime.spawn(reaper::run(Arc::clone(&self.core))),
-        });
-        Ok(())
-    }
-}
-
-impl Drop for ClientInner {
-    fn drop(&mut self) {
-        self.core.reach(Life::Gone);
-    }
+    engine: Arc<Engine>,
 }
 
 impl LockClient {
@@ -214,19 +97,19 @@ impl LockClient {
     where
         T: Send + 'static,
     {
-        MutexBuilder::new(Arc::clone(&self.inner), name.as_ref(), Arc::new(initial))
+        MutexBuilder::new(Arc::clone(&self.engine), name.as_ref(), Arc::new(initial))
     }
 
     /// What the backend promises beyond the contract.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
-        self.inner.core.backend.capabilities()
+        self.engine.core.backend.capabilities()
     }
 
     /// The options of mutexes that have none of their own.
     #[must_use]
     pub fn options(&self) -> &LockOptions {
-        &self.inner.core.options
+        &self.engine.core.options
     }
 
     /// What the store knows of a name: who holds it, since when, for how long yet, who waits.
@@ -239,7 +122,7 @@ impl LockClient {
     /// Safe to drop: it only reads.
     pub async fn inspect(&self, name: impl AsRef<str>) -> Result<LockInfo, Error> {
         let name = LockName::new(name)?;
-        let info = self.bounded(self.inner.core.backend.inspect(&name)).await;
+        let info = self.bounded(self.engine.core.backend.inspect(&name)).await;
         info.map_err(|e| e.in_operation("inspect", &name))
     }
 
@@ -251,11 +134,11 @@ impl LockClient {
     /// # Cancel safety
     /// Safe to drop: it only reads.
     pub async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<LockInfo>, Error> {
-        self.inner.core.backend.list(prefix, limit).await
+        self.engine.core.backend.list(prefix, limit).await
     }
 
     /// Takes the lock from whoever holds it (C11). The holder is fenced out at once: its commit
-    /// fails with [`ErrorKind::LeaseLost`] and cause [`LossCause::Forced`].
+    /// fails with [`ErrorKind::LeaseLost`] and cause [`LossCause::Forced`](crate::LossCause::Forced).
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for a name out of bounds; [`ErrorKind::Unavailable`] if the store does
@@ -266,20 +149,20 @@ impl LockClient {
     pub async fn force_release(&self, name: impl AsRef<str>) -> Result<ForcedRelease, Error> {
         let name = LockName::new(name)?;
         let forced = self
-            .bounded(self.inner.core.backend.force_release(&name))
+            .bounded(self.engine.core.backend.force_release(&name))
             .await;
         forced.map_err(|e| e.in_operation("force the release of", &name))
     }
 
     async fn bounded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let core = &self.inner.core;
+        let core = &self.engine.core;
         bounded(&*core.clock, core.options.request_timeout(), call).await
     }
 
     /// What the client is busy with now.
     #[must_use]
     pub fn stats(&self) -> ClientStats {
-        let core = &self.inner.core;
+        let core = &self.engine.core;
         ClientStats {
             leases: core.schedule.len(),
             names: core.queues.len(),
@@ -288,7 +171,7 @@ impl LockClient {
     }
 
     /// Gives up every lease that this client holds and waits until the store has confirmed it
-    /// (C14). Guards that are alive are lost with cause [`LossCause::Closed`]; whoever waits for a
+    /// (C14). Guards that are alive are lost with cause [`LossCause::Closed`](crate::LossCause::Closed); whoever waits for a
     /// lock, and whoever asks for one later, gets [`ErrorKind::Closed`].
     ///
     /// # Errors
@@ -298,11 +181,8 @@ impl LockClient {
     /// # Cancel safety
     /// Safe to drop: the client is closed all the same, only nobody waits for the confirmations.
     pub async fn close(&self, limit: Duration) -> Result<(), Error> {
-        let core = &self.inner.core;
-        core.reach(Life::Closed);
-        for hold in core.schedule.close() {
-            renewal::declare_lost(core, &hold, LossCause::Closed);
-        }
+        let core = &self.engine.core;
+        core.close();
         let until = core.clock.now().after(limit);
         tokio::select! {
             biased;
@@ -374,22 +254,14 @@ impl LockClientBuilder {
     /// The client. Nothing is sent and no task started yet.
     #[must_use]
     pub fn build(self) -> LockClient {
-        let core = Core {
-            backend: self.backend,
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
-            entropy: self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
-            options: Arc::new(self.options.unwrap_or_default()),
-            schedule: Schedule::default(),
-            graveyard: Graveyard::default(),
-            outstanding: Arc::default(),
-            queues: Arc::default(),
-            life: watch::Sender::new(Life::Open),
-        };
+        let core = Core::new(
+            self.backend,
+            self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
+            self.options.unwrap_or_default(),
+        );
         LockClient {
-            inner: Arc::new(ClientInner {
-                core: Arc::new(core),
-                tasks: Mutex::new(None),
-            }),
+            engine: Engine::new(core),
         }
     }
 }

@@ -267,7 +267,7 @@ impl<T> LockGuard<T> {
 
 /// What is needed to watch a lease from elsewhere.
 struct Lease {
-    core: Arc<crate::client::Core>,
+    core: Arc<crate::engine::Core>,
     hold: Arc<crate::hold::Hold>,
 }
 

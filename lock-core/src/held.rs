@@ -9,7 +9,7 @@ use tracing::Instrument;
 use crate::answer::{Release, Stored};
 use crate::backoff::Backoff;
 use crate::call::bounded;
-use crate::client::{ClientInner, Core};
+use crate::engine::{Core, Engine};
 use crate::error::{Effect, Error, ErrorKind};
 use crate::hold::Hold;
 use crate::instrument;
@@ -22,7 +22,7 @@ use crate::state::State;
 /// The one owner of a hold in this process.
 #[derive(Debug)]
 pub(crate) struct HeldLease {
-    client: Arc<ClientInner>,
+    engine: Arc<Engine>,
     hold: Arc<Hold>,
     options: Arc<LockOptions>,
     /// Counts the commits under the token.
@@ -30,13 +30,9 @@ pub(crate) struct HeldLease {
 }
 
 impl HeldLease {
-    pub(crate) fn new(
-        client: Arc<ClientInner>,
-        hold: Arc<Hold>,
-        options: Arc<LockOptions>,
-    ) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, hold: Arc<Hold>, options: Arc<LockOptions>) -> Self {
         Self {
-            client,
+            engine,
             hold,
             options,
             sequence: 0,
@@ -48,7 +44,7 @@ impl HeldLease {
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.client.core
+        &self.engine.core
     }
 
     pub(crate) fn options(&self) -> &LockOptions {
@@ -152,7 +148,7 @@ impl HeldLease {
 
 impl Drop for HeldLease {
     fn drop(&mut self) {
-        let (core, hold) = (&self.client.core, &self.hold);
+        let (core, hold) = (&self.engine.core, &self.hold);
         if !hold.is_open() {
             return;
         }

@@ -31,6 +31,7 @@ mod options;
 // drivers
 mod acquire;
 mod call;
+mod engine;
 mod held;
 mod hold;
 mod instrument;

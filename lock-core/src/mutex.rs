@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use crate::acquire::plan::Limit;
 use crate::acquire::{Wanted, acquire};
 use crate::call::bounded;
-use crate::client::ClientInner;
 use crate::codec::{Codec, Json};
+use crate::engine::Engine;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::guard::LockGuard;
 use crate::name::LockName;
@@ -62,7 +62,7 @@ use crate::token::FencingToken;
 /// # Ok::<(), lock_core::Error>(()) }).unwrap();
 /// ```
 pub struct DistributedMutex<T> {
-    client: Arc<ClientInner>,
+    engine: Arc<Engine>,
     queue: Arc<NameQueue>,
     options: Arc<LockOptions>,
     shape: Arc<Shape<T>>,
@@ -130,7 +130,7 @@ impl<T> fmt::Debug for Shape<T> {
 impl<T> Clone for DistributedMutex<T> {
     fn clone(&self) -> Self {
         Self {
-            client: Arc::clone(&self.client),
+            engine: Arc::clone(&self.engine),
             queue: Arc::clone(&self.queue),
             options: Arc::clone(&self.options),
             shape: Arc::clone(&self.shape),
@@ -187,7 +187,7 @@ impl<T: Send + 'static> DistributedMutex<T> {
     /// # Cancel safety
     /// As [`lock`](Self::lock).
     pub async fn lock_timeout(&self, timeout: Duration) -> Result<LockGuard<T>, Error> {
-        let deadline = self.client.core.clock.now().after(timeout);
+        let deadline = self.engine.core.clock.now().after(timeout);
         self.locked_within(Limit::Until(deadline)).await
     }
 
@@ -264,7 +264,7 @@ impl<T: Send + 'static> DistributedMutex<T> {
     /// # Cancel safety
     /// Safe to drop: it only reads.
     pub async fn peek(&self) -> Result<Peek<T>, Error> {
-        let core = &self.client.core;
+        let core = &self.engine.core;
         let call = core.backend.peek(self.name());
         let read = async {
             let peeked = bounded(&*core.clock, self.options.request_timeout(), call).await?;
@@ -299,7 +299,7 @@ impl<T: Send + 'static> DistributedMutex<T> {
 
     async fn taken(&self, limit: Limit) -> Result<Option<LockGuard<T>>, Error> {
         let wanted = Wanted {
-            client: &self.client,
+            engine: &self.engine,
             queue: &self.queue,
             options: &self.options,
             plain: self.shape.plain,
@@ -332,7 +332,7 @@ pub struct Peek<T> {
 /// Collects what makes a mutex different from the client's default.
 #[must_use]
 pub struct MutexBuilder<T> {
-    client: Arc<ClientInner>,
+    engine: Arc<Engine>,
     name: String,
     initial: Arc<dyn Fn() -> T + Send + Sync>,
     options: Option<LockOptions>,
@@ -349,12 +349,12 @@ impl<T> fmt::Debug for MutexBuilder<T> {
 
 impl<T: Send + 'static> MutexBuilder<T> {
     pub(crate) fn new(
-        client: Arc<ClientInner>,
+        engine: Arc<Engine>,
         name: &str,
         initial: Arc<dyn Fn() -> T + Send + Sync>,
     ) -> Self {
         Self {
-            client,
+            engine,
             name: name.to_owned(),
             initial,
             options: None,
@@ -402,7 +402,7 @@ impl<T: Send + 'static> MutexBuilder<T> {
 
     fn finish(self, codec: Box<dyn Codec<T>>) -> Result<DistributedMutex<T>, Error> {
         let name = LockName::new(self.name)?;
-        let core = &self.client.core;
+        let core = &self.engine.core;
         let queue = core.queues.of(&name);
         let options = match self.options {
             Some(options) => Arc::new(options),
@@ -415,7 +415,7 @@ impl<T: Send + 'static> MutexBuilder<T> {
             plain,
         });
         Ok(DistributedMutex {
-            client: self.client,
+            engine: self.engine,
             queue,
             options,
             shape,

@@ -13,8 +13,8 @@ use tracing::Instrument;
 
 use crate::backoff::Backoff;
 use crate::call::bounded;
-use crate::client::Core;
 use crate::clock::Moment;
+use crate::engine::Core;
 use crate::instrument;
 use crate::name::LockName;
 use crate::outstanding::Ticket;
