@@ -1,1 +1,17 @@
-//! To be filled.
+//! What it takes to prove a lock on the real thing: servers, and a network that misbehaves on
+//! demand.
+//!
+//! - [`service`] starts a real server for a test, in a container or as a local process, pauses,
+//!   kills and restarts it, and leaves nothing behind.
+//! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
+//!   what passes, by the clock or by the message.
+//!
+//! This crate knows no lock backend and no database driver: backends have it as a dev-dependency.
+
+mod error;
+mod port;
+pub mod proxy;
+pub mod resp;
+pub mod service;
+
+pub use error::SetupError;
