@@ -1,5 +1,20 @@
-//! Servers, faults and contract cases to prove a lock backend on the real thing.
+//! What it takes to prove a lock on the real thing: servers, and a network that misbehaves on
+//! demand.
+//!
+//! - [`service`] starts a real server for a test, in a container or as a local process, pauses,
+//!   kills and restarts it, and leaves nothing behind.
+//! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
+//!   what passes, by the clock or by the message.
+//! - [`FaultyBackend`] stands around a backend and does the same to its steps, in virtual time too.
+//!
+//! This crate knows no lock backend and no database driver: backends have it as a dev-dependency.
 
+mod error;
 mod fault;
+mod port;
+pub mod proxy;
+pub mod resp;
+pub mod service;
 
+pub use error::SetupError;
 pub use fault::{Fault, FaultyBackend, StepKind};

@@ -1,2 +1,68 @@
-//! xtask
-fn main() {}
+//! The workspace's own commands; CI calls them and holds no logic of its own.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these are commands: they speak on the terminal"
+)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "sums of lengths of files in memory and of seconds do not overflow"
+)]
+
+mod ci;
+mod image;
+mod run;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+/// What went wrong, said to whoever sits at the terminal.
+type Outcome = Result<(), String>;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+    if let Err(e) = std::env::set_current_dir(run::root()) {
+        eprintln!("xtask: cannot enter the workspace's folder: {e}");
+        return ExitCode::FAILURE;
+    }
+    let outcome = match command.as_deref() {
+        Some("test") => test::test(&rest),
+        Some("ci") => ci::ci(),
+        Some("tidy") => tidy::tidy(),
+        None | Some("help" | "--help" | "-h") => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some(other) => {
+            eprintln!("xtask: there is no command {other:?}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const HELP: &str = "\
+Usage: cargo xtask <command>
+
+Commands:
+  test [args]  Provides the servers that the tests need, then runs all tests.
+               Arguments go to `cargo nextest run` (or `cargo test`): -p lock-redis, a name, ...
+  ci           Format, lints, documentation, tidy, then test: what CI runs.
+  tidy         The rules that no compiler checks: which module and crate may use which, lengths
+               of files, words that must not be there, tests that the documents name.
+  help         This page.
+
+Environment of test:
+  LOCK_TESTKIT_REDIS         container | process | url; unset takes what is there
+  LOCK_TESTKIT_REDIS_IMAGE   the image for container
+  LOCK_TESTKIT_REDIS_SERVER  the program for process
+  LOCK_TESTKIT_REDIS_URL     the server for url";

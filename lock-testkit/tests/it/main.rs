@@ -1,11 +1,18 @@
-//! The test kit's own tests, and those of lock-core's client on the memory backend.
+//! The servers and the proxy on the real thing; lock-core's client on the memory backend.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
     clippy::future_not_send,
-    clippy::unwrap_used,
+    clippy::panic,
     clippy::unchecked_time_subtraction,
-    reason = "tests fail aloud, and their time is virtual"
+    clippy::unwrap_used,
+    reason = "tests fail by panicking, and take time as it comes"
 )]
 
 mod client;
+mod cluster;
+mod faults;
+mod line;
+mod locks;
+mod service;
+mod tls;
