@@ -1,0 +1,56 @@
+-- KEYS: lock, record, line. ARGV: owner, ttl_ms, reserve, label, client, stand in line ('1' or '0'),
+-- forget_ms ('' is never).
+-- Granted: {1, token, reserved, state or false, format, previous, others wait}.
+-- Refused: {0, ms until the holder's lease ends; -1 if it has no end}.
+local lock, record, line = KEYS[1], KEYS[2], KEYS[3]
+local owner, ttl_ms, reserve, client, forget_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[7]
+local member = owner .. ':' .. client
+
+local value, wrong = owner_if_room(lock)
+if wrong then return wrong end
+local f = redis.call('HMGET', record, 't', 'o', 'g', 'n', 'e', 'p', 'r', 's', 'f')
+local last, holder, token, reserved, ended = tonumber(f[1] or '0'), f[2], f[3], f[4], f[5]
+local previous, reserved_for = f[6] or 'F', f[7]
+
+if value and value ~= owner then
+  if value ~= holder and value ~= reserved_for then
+    -- Another program holds it and will wake nobody: have tracking tell when the key changes.
+    redis.call('GET', lock)
+  end
+  if ARGV[6] == '1' and not (holder == owner and ended) then
+    if not redis.call('ZSCORE', line, member) then
+      local back = redis.call('ZREVRANGE', line, 0, 0, 'WITHSCORES')[2]
+      redis.call('ZADD', line, whole(tonumber(back or '0') + 1), member)
+    end
+    -- 25 h: longer than any lease, so longer than any waiter stays away.
+    redis.call('PEXPIRE', line, '90000000')
+  end
+  return { 0, redis.call('PTTL', lock) }
+end
+
+if not value and holder == owner and ended then
+  -- The owner gave it up, or was forced out: this is a late duplicate and must not revive it.
+  return { 0, 0 }
+end
+
+local now = now_us()
+if value == owner and holder == owner and not ended and reserved_for ~= owner then
+  -- The same grant again: the reply was lost.
+  redis.call('PEXPIRE', lock, ttl_ms)
+else
+  if holder and holder ~= owner then
+    previous = ended or ('A' .. holder .. ':' .. token)
+  end
+  token = whole(math.max(now, last + 1))
+  reserved = reserve
+  last = tonumber(token) + tonumber(reserve) - 1
+  redis.call('SET', lock, owner, 'PX', ttl_ms)
+  redis.call('HSET', record, 't', whole(last), 'o', owner, 'g', token, 'n', reserved,
+    'p', previous, 'l', ARGV[4], 'a', whole(math.floor(now / 1000)), 'c', client)
+  redis.call('HDEL', record, 'e', 'r')
+end
+keep_record(record, ttl_ms, forget_ms, last, now)
+redis.call('ZREM', line, member)
+-- The last touch of the key is a read: a write of our own ends the tracking of it.
+redis.call('GET', lock)
+return { 1, tonumber(token), tonumber(reserved), f[8], f[9], previous, redis.call('ZCARD', line) }
