@@ -1,4 +1,12 @@
 //! Where a server comes from, and what can be done to one wherever it came from.
+#![cfg_attr(
+    not(feature = "containers"),
+    expect(
+        dead_code,
+        clippy::unused_async,
+        reason = "what only containers need stays, so that both ways look alike"
+    )
+)]
 
 use std::path::PathBuf;
 
@@ -96,7 +104,6 @@ impl Kind {
     }
 
     #[cfg(not(feature = "containers"))]
-    #[expect(clippy::unused_async, reason = "as with the feature")]
     async fn container(&self) -> Result<Provider, SetupError> {
         Err(SetupError::new(
             "containers need lock-testkit's feature `containers`",

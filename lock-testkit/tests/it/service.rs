@@ -18,6 +18,15 @@ async fn a_server_answers_under_its_url() {
 }
 
 #[tokio::test]
+async fn a_test_that_only_looks_takes_any_server() {
+    let server = RedisServerOptions::new().shared().start().await.unwrap();
+    let mut client = Client::connect(server.addr()).await;
+    assert_eq!(client.ask("PING").await.unwrap(), status("PONG"));
+    let other = "127.0.0.1:1".parse().unwrap();
+    assert!(server.url_via(other).ends_with("127.0.0.1:1"));
+}
+
+#[tokio::test]
 async fn a_server_tells_which_commands_it_was_sent() {
     let server = RedisServer::start().await.unwrap();
     for _ in 0..3 {
