@@ -141,7 +141,10 @@ async fn in_memory() -> Result<(), BoxError> {
     let mutex = other.mutex("fencing")?;
     second_holder(&mutex).await?;
     go_on.send(())?;
-    let refused = holder.join().map_err(|_| "the holder panicked")??;
+    let Ok(refused) = holder.join() else {
+        return Err("the holder panicked".into());
+    };
+    let refused = refused?;
     ending(&mutex, refused).await
 }
 
