@@ -83,13 +83,11 @@ async fn work(
         if let Previous::Abandoned { .. } = guard.previous() {
             report(Report::Recovered(id)).await;
         }
-        let Some(units) = orders.get(guard.next_order).copied() else {
-            return Ok(());
-        };
-        if guard.left == 0 {
-            return Ok(());
+        let units = orders.get(guard.next_order).copied().unwrap_or(0).min(guard.left);
+        if units == 0 {
+            // A process that ends right after dropping a guard would leave its lease to the ttl.
+            return Ok(guard.release().await?);
         }
-        let units = units.min(guard.left);
         guard.left = guard.left.saturating_sub(units);
         guard.next_order = guard.next_order.saturating_add(1);
         let sold = guard.sold.entry(id).or_default();
