@@ -167,6 +167,8 @@ async fn open_cluster(
         .connection_timeout(options.connect_timeout)
         .response_timeout(options.request_timeout)
         .overall_response_timeout(None)
+        // Each step may be sent twice. The default of 16 would outlast every bound of ours.
+        .retries(3)
         .push_sender(pushed);
     #[cfg(feature = "rustls")]
     let builder = match &options.root_certificate {
