@@ -83,7 +83,11 @@ async fn work(
         if let Previous::Abandoned { .. } = guard.previous() {
             report(Report::Recovered(id)).await;
         }
-        let units = orders.get(guard.next_order).copied().unwrap_or(0).min(guard.left);
+        let units = orders
+            .get(guard.next_order)
+            .copied()
+            .unwrap_or(0)
+            .min(guard.left);
         if units == 0 {
             // A process that ends right after dropping a guard would leave its lease to the ttl.
             return Ok(guard.release().await?);

@@ -164,6 +164,12 @@ impl Run<'_> {
             Ok(Acquisition::Refused(refusal)) => {
                 Attempted::Next(self.plan.refused(refusal, now, &*self.core.entropy))
             }
+            Ok(Acquisition::Ended) => {
+                // Our grant was ended before we heard of it: forced, or undone by the backend.
+                self.owner = OwnerId::draw(&*self.core.entropy);
+                sent.new_owner(self.owner);
+                Attempted::Next(self.plan.ended(now, &*self.core.entropy))
+            }
             Err(error) => Attempted::Next(self.failed(error, sent_at)),
         })
     }
@@ -347,6 +353,12 @@ impl<'a> Sent<'a> {
         self.until = Some(now.after(longest));
         self.ticket
             .get_or_insert_with(|| self.engine.core.outstanding.ticket());
+    }
+
+    /// The owner that was sent has ended at the store, so there is nothing of it to undo.
+    fn new_owner(&mut self, owner: OwnerId) {
+        self.owner = owner;
+        self.until = None;
     }
 
     /// The grant is in hand: there is nothing to undo.

@@ -12,6 +12,10 @@ use crate::ttl::Ttl;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Acquisition {
+    /// This very owner held the lock before and released it, or was forced out: the request is a
+    /// late duplicate, or its grant was ended before its reply came. Nothing was changed; whoever
+    /// still wants the lock draws a new owner.
+    Ended,
     /// The owner holds the lock.
     Granted(Grant),
     /// Another owner holds it, or it is reserved for another.

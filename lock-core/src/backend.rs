@@ -24,7 +24,7 @@ use crate::request::{Acquire, Commit, Renew};
 ///    and says so (C3).
 /// 3. A step may be sent twice, or arrive late, after its caller went away (C6, C7). An acquire by
 ///    the present owner is answered with the same token, and its ttl starts anew; an acquire by an
-///    owner that has released is refused where the record still shows it; a commit with the token
+///    owner that has released or was forced out is answered `Ended` where the record still shows it; a commit with the token
 ///    and sequence of the one applied last is answered `Committed`. A commit needs the lease in
 ///    force to be the very grant whose token it names: a late acquire may have given the lock to an
 ///    owner that is done with it, and a late commit of that owner must not find it there.

@@ -385,23 +385,23 @@ impl LockBackend for MemoryBackend {
         let now = self.store.clock.now();
         let mut inner = self.store.lock();
         let record = inner.record(&request.name, now);
-        // A duplicate that arrives after its owner has released must not take the lock again.
-        let late = record.lease.is_none()
-            && record
-                .ended
-                .is_some_and(|e| e.owner == request.owner && e.how == How::Released);
-        let free = match &record.lease {
-            None => !late,
-            Some(lease) => lease.owner == request.owner,
-        };
-        if free {
+        let mine = record
+            .lease
+            .as_ref()
+            .is_some_and(|lease| lease.owner == request.owner);
+        // A duplicate that arrives after its owner has ended must not take the lock again.
+        let over = |e: &Ended| e.owner == request.owner && e.how != How::Expired;
+        if !mine && record.ended.as_ref().is_some_and(over) {
+            return Ok(Acquisition::Ended);
+        }
+        if mine || record.lease.is_none() {
             return Ok(Acquisition::Granted(record.grant(
                 request,
                 self.client,
                 now,
             )));
         }
-        if request.stand_in_line && !late {
+        if request.stand_in_line {
             let place = (request.owner, self.client);
             if !record.line.contains(&place) {
                 record.line.push_back(place);

@@ -22,6 +22,7 @@ pub(crate) fn acquisition(value: Value, ttl: Ttl) -> Result<Acquisition, Failure
     };
     match (kind, rest) {
         (Value::Int(0), [Value::Int(ms)]) => Ok(Acquisition::Refused(Refusal::new(left(*ms)))),
+        (Value::Int(2), []) => Ok(Acquisition::Ended),
         (Value::Int(1), [token, reserved, state, format, previous, others]) => {
             let mut grant = Grant::new(token_of(token).ok_or_else(unexpected)?, ttl);
             grant.reserved = int(reserved)

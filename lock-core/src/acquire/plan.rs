@@ -98,6 +98,16 @@ impl AcquirePlan {
         self.wait(now, expiry.map_or(longest, |expiry| expiry.min(longest)))
     }
 
+    /// The owner that asked has ended; another is drawn. Pauses, so that a store that goes on saying
+    /// so is not flooded.
+    pub(crate) fn ended(&mut self, now: Moment, entropy: &dyn Entropy) -> Step {
+        if self.is_over(now) {
+            return Step::TimedOut;
+        }
+        let pause = self.backoff.next(entropy);
+        self.wait(now, pause)
+    }
+
     /// The request that was sent at `sent_at` failed, or its reply did not come.
     pub(crate) fn failed(
         &mut self,

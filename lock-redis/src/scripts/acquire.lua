@@ -1,7 +1,7 @@
 -- KEYS: lock, record, line. ARGV: owner, ttl_ms, reserve, label, client, stand in line ('1' or '0'),
 -- forget_ms ('' is never).
 -- Granted: {1, token, reserved, state or false, format, previous, others wait}.
--- Refused: {0, ms until the holder's lease ends; -1 if it has no end}.
+-- Refused: {0, ms until the holder's lease ends; -1 if it has no end}. Ended: {2}.
 local lock, record, line = KEYS[1], KEYS[2], KEYS[3]
 local owner, ttl_ms, reserve, client, forget_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[7]
 local member = owner .. ':' .. client
@@ -12,12 +12,17 @@ local f = redis.call('HMGET', record, 't', 'o', 'g', 'n', 'e', 'p', 'r', 's', 'f
 local last, holder, token, reserved, ended = tonumber(f[1] or '0'), f[2], f[3], f[4], f[5]
 local previous, reserved_for = f[6] or 'F', f[7]
 
+if value ~= owner and holder == owner and ended then
+  -- The owner gave it up, or was forced out: this is a late duplicate and must not revive it.
+  return { 2 }
+end
+
 if value and value ~= owner then
   if value ~= holder and value ~= reserved_for then
     -- Another program holds it and will wake nobody: have tracking tell when the key changes.
     redis.call('GET', lock)
   end
-  if ARGV[6] == '1' and not (holder == owner and ended) then
+  if ARGV[6] == '1' then
     if not redis.call('ZSCORE', line, member) then
       local back = redis.call('ZREVRANGE', line, 0, 0, 'WITHSCORES')[2]
       redis.call('ZADD', line, whole(tonumber(back or '0') + 1), member)
@@ -26,11 +31,6 @@ if value and value ~= owner then
     redis.call('PEXPIRE', line, '90000000')
   end
   return { 0, redis.call('PTTL', lock) }
-end
-
-if not value and holder == owner and ended then
-  -- The owner gave it up, or was forced out: this is a late duplicate and must not revive it.
-  return { 0, 0 }
 end
 
 local now = now_us()

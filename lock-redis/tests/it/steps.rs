@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lock_core::{
-    ErrorKind, FencingToken, ForcedRelease, LockBackend, LossCause, Previous, Release, Renew,
-    Renewal, Stored, Then,
+    Acquisition, ErrorKind, FencingToken, ForcedRelease, LockBackend, LossCause, Previous, Release,
+    Renew, Renewal, Stored, Then,
 };
 
 use crate::server::Server;
@@ -110,7 +110,7 @@ async fn an_idle_name_is_forgotten_only_if_asked() {
 }
 
 #[tokio::test]
-async fn a_late_acquire_after_the_release_is_refused() {
+async fn a_late_acquire_after_the_release_revives_nothing() {
     let server = Server::start().await;
     let backend = server.backend().await;
     let request = asks("x", owner());
@@ -123,10 +123,8 @@ async fn a_late_acquire_after_the_release_is_refused() {
         backend.release(&name("x"), request.owner).await.unwrap(),
         Release::NotHeld
     );
-    assert_eq!(
-        refused(&backend, &request).await.holder_expires_in,
-        Some(Duration::ZERO)
-    );
+    let late = backend.acquire(&request).await.unwrap();
+    assert_eq!(late, Acquisition::Ended);
     granted(&backend, &asks("x", owner())).await;
 }
 
@@ -351,7 +349,8 @@ async fn a_forced_release_fences_the_holder_out_and_says_so() {
         renewed(&backend, "x", request.owner, grant.token).await,
         forced
     );
-    refused(&backend, &request).await;
+    let late = backend.acquire(&request).await.unwrap();
+    assert_eq!(late, Acquisition::Ended);
     let next = granted(&backend, &asks("x", owner())).await;
     assert_eq!(next.previous, Previous::Forced);
     // Also when somebody else holds it by now.

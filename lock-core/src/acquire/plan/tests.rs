@@ -3,6 +3,7 @@ use crate::entropy::SeededEntropy;
 
 enum Event {
     Refused(Option<u64>),
+    Ended,
     Failed,
     FailedForGood,
     Watching,
@@ -35,6 +36,7 @@ fn check(limit: Limit, push: bool, table: &[(u64, Event, Option<Step>)]) {
             Refused(left) => {
                 plan.refused(Refusal::new(left.map(Duration::from_millis)), now, &entropy)
             }
+            Ended => plan.ended(now, &entropy),
             Failed => plan.failed(true, now, now, &entropy),
             FailedForGood => plan.failed(false, now, now, &entropy),
             Watching => plan.watching(),
@@ -171,4 +173,17 @@ fn an_answer_renews_the_patience() {
 #[test]
 fn what_will_not_go_away_is_not_tried_again() {
     check(Limit::None, true, &[(0, FailedForGood, Some(Step::GiveUp))]);
+}
+
+#[test]
+fn an_owner_that_has_ended_is_replaced_without_haste() {
+    check(
+        Limit::Until(at(100)),
+        true,
+        &[
+            (0, Ended, None),
+            (99, Ended, wait(100)),
+            (100, Ended, Some(Step::TimedOut)),
+        ],
+    );
 }

@@ -207,6 +207,19 @@ async fn a_duplicate_acquire_that_arrives_after_the_release_takes_nothing() {
     assert!(client(&store).inspect("m").await.unwrap().holder.is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_is_forced_away_before_its_reply_came_does_not_end_the_wait() {
+    let store = MemoryBackend::new();
+    let (locks, backend) = faulty(&store);
+    backend.next(StepKind::Acquire, Fault::LoseReply);
+    let mutex = locks.mutex::<()>("m").unwrap();
+    let lock = tokio::spawn(async move { mutex.lock().await });
+    tokio::time::sleep(ms(1)).await;
+    client(&store).force_release("m").await.unwrap();
+    lock.await.unwrap().unwrap().release().await.unwrap();
+    assert_eq!(backend.calls(StepKind::Acquire), 3);
+}
+
 /// Found by the random clients: the late acquire makes its owner holder again, long after it is
 /// done, and its late commit then finds that owner in place.
 #[tokio::test(start_paused = true)]
