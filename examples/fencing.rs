@@ -2,8 +2,8 @@
 //! still believes in its lock. Here it is refused, by its own clock or by the store.
 //!
 //! ```sh
-//! cargo run --release -p examples --example fencing                      # a blocked thread, in memory
-//! cargo run --release -p examples --example fencing redis://127.0.0.1/   # a process and SIGSTOP
+//! cargo run --release --example fencing                      # a blocked thread, in memory
+//! cargo run --release --example fencing redis://127.0.0.1/   # a process and SIGSTOP
 //! ```
 //!
 //! Expect the story in six lines, and that the value is what the second holder wrote.

@@ -1,8 +1,8 @@
 //! Takes the lock `my_lock` with a ttl of 5000 ms, holds it for one second and releases it.
 //!
 //! ```sh
-//! cargo run --release -p examples --example my_lock redis://127.0.0.1/         # waits for its turn
-//! cargo run --release -p examples --example my_lock redis://127.0.0.1/ --try   # or says who has it
+//! cargo run --release --example my_lock redis://127.0.0.1/         # waits for its turn
+//! cargo run --release --example my_lock redis://127.0.0.1/ --try   # or says who has it
 //! ```
 //!
 //! Run it in several terminals: they take turns. On Redis the lock is the plain key `my_lock`, so

@@ -2,8 +2,8 @@
 //! of them is killed in the middle of an order, while it holds the lock.
 //!
 //! ```sh
-//! cargo run --release -p examples --example quickstart                      # tasks, in memory
-//! cargo run --release -p examples --example quickstart redis://127.0.0.1/   # four processes
+//! cargo run --release --example quickstart                      # tasks, in memory
+//! cargo run --release --example quickstart redis://127.0.0.1/   # four processes
 //! ```
 //!
 //! Expect a line for each worker, and that the sums agree: what is left and what each worker was

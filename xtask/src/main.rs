@@ -11,6 +11,7 @@
 
 mod ci;
 mod image;
+mod measure;
 mod run;
 mod test;
 mod tidy;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("test") => test::test(&rest),
         Some("ci") => ci::ci(),
+        Some("measure") => measure::measure(&rest),
         Some("tidy") => tidy::tidy(),
         None | Some("help" | "--help" | "-h") => {
             println!("{HELP}");
@@ -57,11 +59,14 @@ Commands:
   test [args]  Provides the servers that the tests need, then runs all tests.
                Arguments go to `cargo nextest run` (or `cargo test`): -p lock-redis, a name, ...
   ci           Format, lints, documentation, tidy, then test: what CI runs.
+  measure [what]...
+               Builds in release and measures what docs/measurements.md states: round trips,
+               connections, memory, how soon a loss is told, latency between processes.
   tidy         The rules that no compiler checks: which module and crate may use which, lengths
                of files, words that must not be there, tests that the documents name.
   help         This page.
 
-Environment of test:
+Environment of test and measure:
   LOCK_TESTKIT_REDIS         container | process | url; unset takes what is there
   LOCK_TESTKIT_REDIS_IMAGE   the image for container
   LOCK_TESTKIT_REDIS_SERVER  the program for process

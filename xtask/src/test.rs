@@ -8,11 +8,7 @@ use crate::run::{apt_install, cargo, note, on_path, run, step, succeeds};
 
 /// Provides the servers and runs the tests; arguments go to the test runner.
 pub(crate) fn test(arguments: &[String]) -> Outcome {
-    let mut environment = Vec::new();
-    step("Redis for the tests", || {
-        environment = redis()?;
-        Ok(())
-    })?;
+    let environment = servers()?;
     let with_environment = |command: &mut Command| {
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         run(command)
@@ -39,6 +35,16 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     step(&format!("cargo {}", words.join(" ")), || {
         with_environment(&mut cargo(&words))
     })
+}
+
+/// Provides the servers, and returns the variables that tell the testkit of them.
+pub(crate) fn servers() -> Result<Vec<(&'static str, String)>, String> {
+    let mut environment = Vec::new();
+    step("Redis for the tests", || {
+        environment = redis()?;
+        Ok(())
+    })?;
+    Ok(environment)
 }
 
 /// Makes sure that there is a Redis, as the environment asks or as the machine can, and returns the

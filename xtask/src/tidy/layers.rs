@@ -133,6 +133,11 @@ pub(super) const CRATES: &[Crate] = &[
         dev_dependencies: &["lock-testkit"],
     },
     Crate {
+        name: "benches",
+        dependencies: &["lock-core", "lock-redis", "lock-testkit"],
+        dev_dependencies: &[],
+    },
+    Crate {
         name: "examples",
         dependencies: &[
             "distributed-mutex",

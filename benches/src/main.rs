@@ -1,0 +1,116 @@
+//! Measures what the project states of itself, on a Redis of its own on this machine.
+//!
+//! `cargo xtask measure` runs all of it, with the examples; `measure NAME…` runs some.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
+    reason = "it measures time and prints what it found"
+)]
+
+mod chart;
+mod cost;
+mod examples;
+mod loss;
+mod samples;
+mod turns;
+
+use std::process::ExitCode;
+
+use lock_core::BoxError;
+use lock_testkit::service::RedisServer;
+
+/// One row of the table: what was measured and what was found.
+pub(crate) struct Row {
+    what: String,
+    found: String,
+}
+
+impl Row {
+    pub(crate) fn new(what: impl Into<String>, found: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            found: found.into(),
+        }
+    }
+}
+
+const ALL: [&str; 10] = [
+    "uncontended",
+    "renewals",
+    "waiters",
+    "held",
+    "black-hole",
+    "deleted",
+    "dropped",
+    "turns",
+    "quickstart",
+    "fencing",
+];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["take-turns", url, rounds] => turns::child(url, rounds).await,
+        [] => run(&ALL).await,
+        some if some.iter().all(|name| ALL.contains(name)) => run(some).await,
+        _ => Err(format!("usage: measure [{}]…", ALL.join("|")).into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("measure: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(names: &[&str]) -> Result<(), BoxError> {
+    let mut rows = Vec::new();
+    let mut curves = Vec::new();
+    for name in names {
+        eprintln!("measuring {name} …");
+        // A server for each, so that one does not disturb the counters of another.
+        let server = RedisServer::start().await?;
+        match *name {
+            "uncontended" => rows.push(cost::uncontended(&server).await?),
+            "renewals" => rows.extend(cost::renewals(&server).await?),
+            "waiters" => rows.push(cost::waiters(&server).await?),
+            "held" => rows.extend(cost::held(&server).await?),
+            "black-hole" => rows.push(loss::black_hole(&server).await?),
+            "deleted" => {
+                let samples = loss::deleted(&server).await?;
+                rows.push(Row::new(
+                    "lock key deleted by another client until `lost()` resolves, 200 times",
+                    samples.summary(),
+                ));
+                curves.push(("key deleted → lost()", samples));
+            }
+            "dropped" => rows.push(loss::dropped(&server).await?),
+            "quickstart" => rows.push(examples::quickstart(&server).await?),
+            "fencing" => rows.push(examples::fencing(&server).await?),
+            "turns" => {
+                let samples = turns::between_processes(&server).await?;
+                rows.push(Row::new(
+                    "release to the next process's grant, two processes, loopback",
+                    samples.summary(),
+                ));
+                curves.push(("release → grant in the next process", samples));
+            }
+            _ => {}
+        }
+    }
+    println!("| what | found |\n|---|---|");
+    for row in &rows {
+        println!("| {} | {} |", row.what, row.found);
+    }
+    if !curves.is_empty() && std::path::Path::new("docs").is_dir() {
+        std::fs::write("docs/latency.svg", chart::svg(&curves))?;
+        eprintln!("the curves are in docs/latency.svg");
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The examples tell the stories that they promise.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use lock_testkit::service::RedisServer;
+
+/// The folder of the examples' programs, built if the test runner has not done so.
+fn programs() -> &'static PathBuf {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let deps = std::env::current_exe().unwrap();
+        let profile = deps.ancestors().nth(2).unwrap().to_owned();
+        if !["quickstart", "fencing", "my_lock"]
+            .iter()
+            .all(|name| profile.join("examples").join(name).exists())
+        {
+            let status = Command::new(env!("CARGO"))
+                .args(["build", "-p", "examples", "--examples"])
+                .status()
+                .unwrap();
+            assert!(status.success());
+        }
+        profile.join("examples")
+    })
+}
+
+fn tells(name: &str, args: &[&str], words: &[&str]) {
+    let output = Command::new(programs().join(name))
+        .args(args)
+        .output()
+        .unwrap();
+    let story = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{story}{errors}");
+    for word in words {
+        assert!(
+            story.contains(word),
+            "'{word}' is missing:\n{story}{errors}"
+        );
+    }
+}
+
+const QUICKSTART: [&str; 3] = [
+    "is killed while it holds the lock",
+    "0 left",
+    "the sums agree",
+];
+const FENCING: [&str; 3] = [
+    "was refused",
+    "the value is [\"fresh\"]",
+    "the stale holder was fenced out",
+];
+
+#[test]
+fn quickstart_in_memory() {
+    tells("quickstart", &[], &QUICKSTART);
+}
+
+#[test]
+fn fencing_in_memory() {
+    tells("fencing", &[], &FENCING);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stories_on_redis() {
+    let server = RedisServer::start().await.unwrap();
+    let url = server.url();
+    tokio::task::block_in_place(|| {
+        tells("quickstart", &[url], &QUICKSTART);
+        tells("fencing", &[url], &FENCING);
+        tells("my_lock", &[url], &["got my_lock", "released my_lock"]);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn my_lock_waits_for_another_language_or_reports_it() {
+    let server = RedisServer::start().await.unwrap();
+    let set = ["SET", "my_lock", "python", "NX", "PX", "1500"];
+    server.command(&set).await.unwrap();
+    let url = server.url();
+    tokio::task::block_in_place(|| {
+        let held = Command::new(programs().join("my_lock"))
+            .args([url, "--try"])
+            .output()
+            .unwrap();
+        assert_eq!(held.status.code(), Some(1));
+        let story = String::from_utf8_lossy(&held.stdout);
+        assert!(story.contains("held by another program"), "{story}");
+        tells("my_lock", &[url], &["got my_lock", "released my_lock"]);
+    });
+}
+
+#[test]
+fn a_wrong_argument_is_refused() {
+    let wrong = Command::new(programs().join("my_lock"))
+        .arg("--wait")
+        .output()
+        .unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+}
