@@ -34,6 +34,14 @@ const BATCH_MAX: usize = 256;
 /// A renewal joins a batch that is sent up to this share of its interval before it is due.
 const SLACK_SHARE: u32 = 10;
 
+/// … and no sooner than this, so that one lease of a day does not have the driver look through all
+/// others each time.
+const SLACK_MAX: Duration = Duration::from_secs(1);
+
+fn slack(interval: Duration) -> Duration {
+    (interval / SLACK_SHARE).min(SLACK_MAX)
+}
+
 /// When each hold must be looked at next.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
@@ -134,14 +142,14 @@ impl Schedule {
         if *first > now {
             return due;
         }
-        let horizon = now.after(inner.longest_interval / SLACK_SHARE);
+        let horizon = now.after(slack(inner.longest_interval));
         let near: Vec<Arc<Hold>> = inner
             .by_due
             .range(..=(horizon, OwnerId::MAX))
             .map(|(_, hold)| Arc::clone(hold))
             .collect();
         for hold in near {
-            match hold.look(now, hold.interval() / SLACK_SHARE) {
+            match hold.look(now, slack(hold.interval())) {
                 None => inner.remove(&hold),
                 Some(Step::Sleep { until }) => inner.put(&hold, until),
                 Some(Step::Renew) => {
