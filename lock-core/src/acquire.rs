@@ -176,7 +176,7 @@ impl Run<'_> {
 
     /// Turns a grant into a held lease, unless it came too late to be believed.
     fn granted(
-        &self,
+        &mut self,
         grant: Grant,
         request: &Acquire,
         sent_at: Moment,
@@ -185,8 +185,14 @@ impl Run<'_> {
         let options = self.wanted.options;
         if self.core.clock.now() >= sent_at.after(options.validity()) {
             // Never hand out a dead guard. The same owner asks again: the store answers with the
-            // same grant and starts its ttl anew, or refuses because another has the lock now.
-            return Ok(Attempted::Next(Step::Attempt));
+            // same grant and starts its ttl anew, or refuses because another has the lock now. A
+            // store that is always too slow for the ttl counts as one that does not answer.
+            let late = Error::new(
+                ErrorKind::Unavailable,
+                "the store granted it too late to be used; is the ttl long enough?",
+            )
+            .with_effect(Effect::Unknown);
+            return Ok(Attempted::Next(self.failed(late, sent_at)));
         }
         let Some(turn) = sent.settle() else {
             return Err(Error::new(

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Wake, Waker};
 
+use lock_core::{Effect, ErrorKind};
+use lock_testkit::{Fault, StepKind};
+
 use super::*;
 
 #[derive(Default)]
@@ -31,4 +34,39 @@ async fn lost_rests_after_a_guard_that_ended_well() {
     );
     settle().await;
     assert_eq!(count.0.load(Ordering::Relaxed), 0, "it asks to be polled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_too_slow_for_the_ttl_is_given_up() {
+    let store = MemoryBackend::new();
+    let backend = FaultyBackend::new(store.another_client());
+    let options = LockOptions::builder()
+        .ttl(TTL)
+        .request_timeout(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    let locks = LockClient::builder(backend.clone())
+        .options(options)
+        .build();
+    backend.always(StepKind::Acquire, Fault::DelayReply(TTL));
+    let mutex = locks.mutex::<()>("m").unwrap();
+    let hour = Duration::from_secs(3600);
+    let error = tokio::time::timeout(hour, mutex.lock()).await;
+    let error = error.expect("lock() gives up").unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unavailable, Effect::Unknown)
+    );
+    settle().await;
+    let tried = tokio::time::timeout(hour, mutex.try_lock()).await;
+    assert!(tried.expect("try_lock() gives up").is_err());
+    let quick = LockOptions::builder().ttl(ms(50)).build().unwrap();
+    let short = locks
+        .mutex_with("short", || ())
+        .options(quick)
+        .build()
+        .unwrap();
+    backend.always(StepKind::Acquire, Fault::DelayReply(ms(46)));
+    let timed = tokio::time::timeout(hour, short.lock_timeout(ms(200))).await;
+    assert!(timed.expect("lock_timeout() keeps its word").is_err());
 }
