@@ -131,7 +131,12 @@ impl Run<'_> {
                     self.wait(until, &mut hints).await?;
                     self.plan.woken(self.core.clock.now())
                 }
-                Step::Refused => return Ok(None),
+                Step::Refused => {
+                    if !self.unknown {
+                        sent.refused();
+                    }
+                    return Ok(None);
+                }
                 Step::TimedOut => return Err(self.timed_out()),
                 Step::GiveUp => return Err(self.give_up()),
             };
@@ -373,6 +378,11 @@ impl<'a> Sent<'a> {
         self.turn.take()
     }
 }
+
+    /// The store said no to an owner that stands in no line, so there is nothing to undo.
+    fn refused(&mut self) {
+        self.until = None;
+    }
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {

@@ -70,3 +70,22 @@ async fn a_store_too_slow_for_the_ttl_is_given_up() {
     let timed = tokio::time::timeout(hour, short.lock_timeout(ms(200))).await;
     assert!(timed.expect("lock_timeout() keeps its word").is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_try_costs_one_request() {
+    let store = MemoryBackend::new();
+    let guard = client(&store)
+        .mutex::<()>("m")
+        .unwrap()
+        .lock()
+        .await
+        .unwrap();
+    let (locks, backend) = faulty(&store);
+    let mutex = locks.mutex::<()>("m").unwrap();
+    assert!(mutex.try_lock().await.unwrap().is_none());
+    guard.release().await.unwrap();
+    assert!(mutex.try_lock().await.unwrap().is_some(), "it is free now");
+    assert_eq!(backend.calls(StepKind::Acquire), 2);
+    settle().await;
+    assert_eq!(backend.calls(StepKind::Release), 1, "that of the guard");
+}
