@@ -305,6 +305,11 @@ impl Run<'_> {
         )
         .with_effort(self.attempts, self.waited());
         match &self.last_error {
+        .with_effect(if self.unknown {
+            Effect::Unknown
+        } else {
+            Effect::NotApplied
+        })
             Some(cause) => error.with_source(cause.to_string()),
             None => error,
         }

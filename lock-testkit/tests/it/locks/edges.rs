@@ -89,3 +89,18 @@ async fn a_refused_try_costs_one_request() {
     settle().await;
     assert_eq!(backend.calls(StepKind::Release), 1, "that of the guard");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_with_a_reply_missing_does_not_claim_that_nothing_happened() {
+    let store = MemoryBackend::new();
+    let (locks, backend) = faulty(&store);
+    backend.always(StepKind::Acquire, Fault::LoseReply);
+    backend.always(StepKind::Release, Fault::LoseRequest);
+    let mutex = locks.mutex::<()>("m").unwrap();
+    let error = mutex.lock_timeout(ms(200)).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Timeout, Effect::Unknown)
+    );
+    assert!(client(&store).inspect("m").await.unwrap().holder.is_some());
+}
