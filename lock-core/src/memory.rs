@@ -551,7 +551,8 @@ impl LockBackend for MemoryBackend {
         let now = self.store.clock.now();
         let mut inner = self.store.lock();
         let record = inner.record(name, now);
-        let Some(lease) = record.lease.as_ref() else {
+        // Nobody holds what is only reserved.
+        let Some(lease) = record.lease.as_ref().filter(|l| l.token.is_some()) else {
             return Ok(ForcedRelease::NotHeld);
         };
         let (info, client) = (lease.info(now), lease.client);

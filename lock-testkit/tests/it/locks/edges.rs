@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Wake, Waker};
 
-use lock_core::{Effect, ErrorKind};
+use lock_core::{
+    Acquire, Effect, ErrorKind, ForcedRelease, Label, LockBackend, LockName, OwnerId,
+    SystemEntropy, Ttl,
+};
 use lock_testkit::{Fault, StepKind};
 
 use super::*;
@@ -103,4 +106,20 @@ async fn a_time_out_with_a_reply_missing_does_not_claim_that_nothing_happened() 
         (ErrorKind::Timeout, Effect::Unknown)
     );
     assert!(client(&store).inspect("m").await.unwrap().holder.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_is_nobodys_lease_to_be_forced() {
+    let store = MemoryBackend::new();
+    let name = LockName::new("m").unwrap();
+    let ttl = Ttl::new(TTL).unwrap();
+    let ask = |owner| Acquire::new(name.clone(), owner, ttl, Label::new("").unwrap());
+    let first = OwnerId::draw(&SystemEntropy);
+    let second = OwnerId::draw(&SystemEntropy);
+    store.acquire(&ask(first)).await.unwrap();
+    let in_line = ask(second).standing_in_line();
+    store.acquire(&in_line).await.unwrap();
+    store.release(&name, first).await.unwrap();
+    let forced = store.force_release(&name).await.unwrap();
+    assert_eq!(forced, ForcedRelease::NotHeld);
 }
