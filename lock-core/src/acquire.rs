@@ -154,6 +154,7 @@ impl Run<'_> {
             label: options.label().clone(),
             stand_in_line: limit != Limit::Try && self.core.backend.capabilities().line,
             forget_after: options.forget_after(self.wanted.plain),
+            spare_state: self.wanted.plain,
         };
         self.attempts = self.attempts.saturating_add(1);
         // Read before sending: delay can only shorten what we believe we hold (C4).
@@ -211,6 +212,7 @@ impl Run<'_> {
             token: grant.token,
             ttl: request.ttl,
             forget_after: request.forget_after,
+            spare_state: request.spare_state,
         };
         let hold = Hold::new(renew, sent_at, options, turn);
         let held = HeldLease::new(Arc::clone(self.wanted.engine), hold, Arc::clone(options));
@@ -303,13 +305,13 @@ impl Run<'_> {
             ErrorKind::Timeout,
             "it was not free before the caller's time was up",
         )
-        .with_effort(self.attempts, self.waited());
-        match &self.last_error {
         .with_effect(if self.unknown {
             Effect::Unknown
         } else {
             Effect::NotApplied
         })
+        .with_effort(self.attempts, self.waited());
+        match &self.last_error {
             Some(cause) => error.with_source(cause.to_string()),
             None => error,
         }
@@ -377,17 +379,17 @@ impl<'a> Sent<'a> {
         self.until = None;
     }
 
+    /// The store said no to an owner that stands in no line, so there is nothing to undo.
+    fn refused(&mut self) {
+        self.until = None;
+    }
+
     /// The grant is in hand: there is nothing to undo.
     fn settle(&mut self) -> Option<Turn> {
         self.until = None;
         self.turn.take()
     }
 }
-
-    /// The store said no to an owner that stands in no line, so there is nothing to undo.
-    fn refused(&mut self) {
-        self.until = None;
-    }
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {

@@ -16,6 +16,7 @@ mod line;
 mod pushes;
 mod refusals;
 mod server;
+mod side_keys;
 mod silence;
 mod steps;
 #[cfg(feature = "rustls")]

@@ -109,6 +109,21 @@ async fn a_time_out_with_a_reply_missing_does_not_claim_that_nothing_happened() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_plain_lock_does_not_make_the_store_forget_a_value() {
+    let locks = client(&MemoryBackend::new());
+    let stock = locks.mutex::<u32>("stock").unwrap();
+    let mut guard = stock.lock().await.unwrap();
+    *guard = 7;
+    guard.commit().await.unwrap();
+    let plain = locks.mutex::<()>("stock").unwrap();
+    let guard = plain.lock().await.unwrap();
+    tokio::time::sleep(TTL).await;
+    guard.release().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3 * 24 * 3600)).await;
+    assert_eq!(stock.peek().await.unwrap().value, 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reservation_is_nobodys_lease_to_be_forced() {
     let store = MemoryBackend::new();
     let name = LockName::new("m").unwrap();
