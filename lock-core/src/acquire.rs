@@ -131,7 +131,12 @@ impl Run<'_> {
                     self.wait(until, &mut hints).await?;
                     self.plan.woken(self.core.clock.now())
                 }
-                Step::Refused => return Ok(None),
+                Step::Refused => {
+                    if !self.unknown {
+                        sent.refused();
+                    }
+                    return Ok(None);
+                }
                 Step::TimedOut => return Err(self.timed_out()),
                 Step::GiveUp => return Err(self.give_up()),
             };
@@ -149,6 +154,7 @@ impl Run<'_> {
             label: options.label().clone(),
             stand_in_line: limit != Limit::Try && self.core.backend.capabilities().line,
             forget_after: options.forget_after(self.wanted.plain),
+            spare_state: self.wanted.plain,
         };
         self.attempts = self.attempts.saturating_add(1);
         // Read before sending: delay can only shorten what we believe we hold (C4).
@@ -176,7 +182,7 @@ impl Run<'_> {
 
     /// Turns a grant into a held lease, unless it came too late to be believed.
     fn granted(
-        &self,
+        &mut self,
         grant: Grant,
         request: &Acquire,
         sent_at: Moment,
@@ -185,8 +191,14 @@ impl Run<'_> {
         let options = self.wanted.options;
         if self.core.clock.now() >= sent_at.after(options.validity()) {
             // Never hand out a dead guard. The same owner asks again: the store answers with the
-            // same grant and starts its ttl anew, or refuses because another has the lock now.
-            return Ok(Attempted::Next(Step::Attempt));
+            // same grant and starts its ttl anew, or refuses because another has the lock now. A
+            // store that is always too slow for the ttl counts as one that does not answer.
+            let late = Error::new(
+                ErrorKind::Unavailable,
+                "the store granted it too late to be used; is the ttl long enough?",
+            )
+            .with_effect(Effect::Unknown);
+            return Ok(Attempted::Next(self.failed(late, sent_at)));
         }
         let Some(turn) = sent.settle() else {
             return Err(Error::new(
@@ -200,6 +212,7 @@ impl Run<'_> {
             token: grant.token,
             ttl: request.ttl,
             forget_after: request.forget_after,
+            spare_state: request.spare_state,
         };
         let hold = Hold::new(renew, sent_at, options, turn);
         let held = HeldLease::new(Arc::clone(self.wanted.engine), hold, Arc::clone(options));
@@ -292,6 +305,11 @@ impl Run<'_> {
             ErrorKind::Timeout,
             "it was not free before the caller's time was up",
         )
+        .with_effect(if self.unknown {
+            Effect::Unknown
+        } else {
+            Effect::NotApplied
+        })
         .with_effort(self.attempts, self.waited());
         match &self.last_error {
             Some(cause) => error.with_source(cause.to_string()),
@@ -358,6 +376,11 @@ impl<'a> Sent<'a> {
     /// The owner that was sent has ended at the store, so there is nothing of it to undo.
     fn new_owner(&mut self, owner: OwnerId) {
         self.owner = owner;
+        self.until = None;
+    }
+
+    /// The store said no to an owner that stands in no line, so there is nothing to undo.
+    fn refused(&mut self) {
         self.until = None;
     }
 

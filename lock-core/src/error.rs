@@ -34,7 +34,9 @@ pub enum ErrorKind {
     /// The stored value does not decode, or the new value is over its bound. On a decode failure
     /// nothing is held and the value is untouched; fix or migrate it.
     State,
-    /// The caller's time was up before the lock was free. Nothing is held; come back later.
+    /// The caller's time was up before the lock was free. Nothing is held; come back later. Where
+    /// [`Error::effect`] is `Unknown`, a reply is missing and a grant may yet have to be undone,
+    /// which happens in the background.
     Timeout,
     /// The store did not answer, or answered that it cannot serve. Retries were spent already; ask
     /// [`Error::effect`], back off, and look at the store.

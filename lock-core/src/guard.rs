@@ -147,6 +147,15 @@ impl<T: Send + 'static> LockGuard<T> {
     ///
     /// Work that never awaits cannot be stopped; what it did is found out at its end.
     ///
+    /// The future borrows the guard, so that the lock cannot be given up under the work:
+    /// ```compile_fail,E0505
+    /// # async fn example(guard: lock_core::LockGuard<()>) {
+    /// let work = guard.while_held(async {});
+    /// drop(guard);
+    /// work.await;
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::LeaseLost`](crate::ErrorKind::LeaseLost) if the lease was lost before the work
     /// was done; the work may be half done outside of the store.
@@ -156,7 +165,7 @@ impl<T: Send + 'static> LockGuard<T> {
     pub fn while_held<F>(
         &self,
         work: F,
-    ) -> impl Future<Output = Result<F::Output, Error>> + use<F, T>
+    ) -> impl Future<Output = Result<F::Output, Error>> + use<'_, F, T>
     where
         F: Future,
     {

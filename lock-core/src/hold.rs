@@ -161,8 +161,13 @@ impl Hold {
             let told = self.ended.notified();
             tokio::pin!(told);
             let _enabled: bool = told.as_mut().enable();
+            // Read before the loss: what is not open and not lost ended well, and stays so.
+            let open = self.is_open();
             if let Some(cause) = self.loss(clock.now()) {
                 return cause;
+            }
+            if !open {
+                return std::future::pending().await;
             }
             let valid_until = self.valid_until();
             tokio::select! {

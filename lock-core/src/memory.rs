@@ -322,7 +322,7 @@ impl Record {
             expires: now.after(request.ttl.as_duration()),
             label: request.label.clone(),
         });
-        self.keep(request.forget_after, request.ttl, now);
+        self.keep(request.forget_after, request.spare_state, request.ttl, now);
         let mut grant = Grant::new(token, request.ttl);
         grant.reserved = reserved;
         grant.state = self.state.as_ref().map(|written| written.state.clone());
@@ -332,10 +332,15 @@ impl Record {
     }
 
     /// Sets when the record is forgotten: never before the clock has passed its last token.
-    fn keep(&mut self, forget_after: Option<Duration>, ttl: Ttl, now: Moment) {
+    /// A value that is to be spared is not forgotten sooner than without this.
+    fn keep(&mut self, forget_after: Option<Duration>, spare_state: bool, ttl: Ttl, now: Moment) {
         let passed = Moment::from_nanos(self.last_token.saturating_add(1).saturating_mul(1000));
-        self.forget_at =
-            forget_after.map(|idle| now.after(ttl.as_duration()).after(idle).max(passed));
+        let at = forget_after.map(|idle| now.after(ttl.as_duration()).after(idle).max(passed));
+        self.forget_at = if spare_state && self.state.is_some() {
+            self.forget_at.zip(at).map(|(before, at)| before.max(at))
+        } else {
+            at
+        };
     }
 
     fn info(&self, name: &LockName, now: Moment) -> LockInfo {
@@ -424,7 +429,7 @@ impl LockBackend for MemoryBackend {
             if let Some(lease) = &mut record.lease {
                 lease.expires = now.after(request.ttl.as_duration());
             }
-            record.keep(request.forget_after, request.ttl, now);
+            record.keep(request.forget_after, request.spare_state, request.ttl, now);
             Ok(Renewal::Renewed {
                 others_wait: !record.line.is_empty(),
             })
@@ -551,7 +556,8 @@ impl LockBackend for MemoryBackend {
         let now = self.store.clock.now();
         let mut inner = self.store.lock();
         let record = inner.record(name, now);
-        let Some(lease) = record.lease.as_ref() else {
+        // Nobody holds what is only reserved.
+        let Some(lease) = record.lease.as_ref().filter(|l| l.token.is_some()) else {
             return Ok(ForcedRelease::NotHeld);
         };
         let (info, client) = (lease.info(now), lease.client);

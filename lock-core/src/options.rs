@@ -217,7 +217,8 @@ impl LockOptionsBuilder {
     }
 
     /// After which time without use the name's record, value included, is forgotten. Default never
-    /// for a lock with a value, one day for a lock without.
+    /// for a lock with a value, one day for a lock without. A lock without a value never makes the
+    /// store forget sooner a value that it finds.
     pub fn forget_after(mut self, idle: Duration) -> Self {
         self.forget_after = Some(Forget::After(idle));
         self

@@ -30,6 +30,9 @@ pub struct Acquire {
     pub stand_in_line: bool,
     /// For how long after its last use the record of an idle name is kept; `None` is for ever.
     pub forget_after: Option<Duration>,
+    /// Whether a record that holds a value is kept at least as long as it would be without this
+    /// request: a lock without a value must not make the store forget the one that it finds.
+    pub spare_state: bool,
 }
 
 impl Acquire {
@@ -44,6 +47,7 @@ impl Acquire {
             label,
             stand_in_line: false,
             forget_after: None,
+            spare_state: false,
         }
     }
 
@@ -69,6 +73,8 @@ pub struct Renew {
     pub ttl: Ttl,
     /// As in [`Acquire::forget_after`].
     pub forget_after: Option<Duration>,
+    /// As in [`Acquire::spare_state`].
+    pub spare_state: bool,
 }
 
 impl Renew {
@@ -81,6 +87,7 @@ impl Renew {
             token,
             ttl,
             forget_after: None,
+            spare_state: false,
         }
     }
 }

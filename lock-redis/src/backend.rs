@@ -112,6 +112,7 @@ impl RedisBackend {
                     .arg(&self.client)
                     .arg(u8::from(request.stand_in_line));
                 forget(cmd, request.forget_after);
+                cmd.arg(u8::from(request.spare_state));
             })
             .await;
         let (value, live) = answer?;
@@ -138,6 +139,7 @@ impl RedisBackend {
                         .arg(request.token.get())
                         .arg(request.ttl.as_millis());
                     forget(cmd, request.forget_after);
+                    cmd.arg(u8::from(request.spare_state));
                 }
             })
             .await?;

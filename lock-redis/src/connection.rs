@@ -71,12 +71,48 @@ pub(crate) struct Facts {
 pub(crate) struct Life {
     ended: AtomicBool,
     notify: Notify,
+    silence: Mutex<Silence>,
+}
+
+/// For how long requests have waited in vain since the last answer. Callers may give up sooner than
+/// the connection's own bound, each by itself, so their waits are added up; what overlaps counts
+/// once.
+#[derive(Debug)]
+struct Silence {
+    total: Duration,
+    counted_until: Moment,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self {
+            total: Duration::ZERO,
+            counted_until: Moment::from_nanos(0),
+        }
+    }
 }
 
 impl Life {
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.notify.notify_waiters();
+    }
+
+    /// An answer came: no wait before it was in vain.
+    fn answered(&self, now: Moment) {
+        *lock(&self.silence) = Silence {
+            total: Duration::ZERO,
+            counted_until: now,
+        };
+    }
+
+    /// Adds a wait in vain; returns how long there was no answer in all.
+    fn unanswered(&self, from: Moment, until: Moment) -> Duration {
+        let mut silence = lock(&self.silence);
+        let more = until.since(from.max(silence.counted_until));
+        silence.total = silence.total.saturating_add(more);
+        silence.counted_until = silence.counted_until.max(until);
+        silence.total
     }
 
     fn is_over(&self) -> bool {
@@ -185,8 +221,18 @@ impl Connector {
     /// Sends a command on this very connection, and gives it up if it does not answer.
     pub(crate) async fn send(&self, live: &Live, cmd: &Cmd) -> Result<Value, Failure> {
         let bound = self.options.request_timeout;
+        let waiting = Waiting {
+            connector: self,
+            live,
+            since: self.clock.now(),
+        };
         // CANCEL: the driver drops a request that was not written yet, and the answer of one that was.
-        let failure = match self.within(bound, live.link.query(cmd)).await {
+        let answer = self.within(bound, live.link.query(cmd)).await;
+        if answer.is_some() {
+            live.life.answered(self.clock.now());
+        }
+        drop(waiting);
+        let failure = match answer {
             Some(Ok(value)) => return Ok(value),
             Some(Err(error)) => Failure::sending(error, &self.at),
             None => Failure::no_answer(&self.at, bound),
@@ -312,6 +358,24 @@ impl Connector {
         }
         *lock(&self.current) = None;
         self.wakeups.close();
+    }
+}
+
+/// A request that waits for its answer. Dropped, it counts as one that waited in vain: after an
+/// answer that is no time at all.
+struct Waiting<'a> {
+    connector: &'a Connector,
+    live: &'a Live,
+    since: Moment,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let now = self.connector.clock.now();
+        let silent_for = self.live.life.unanswered(self.since, now);
+        if silent_for >= self.connector.options.request_timeout {
+            self.connector.retire(self.live);
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 -- KEYS: lock, record, line. ARGV: owner, ttl_ms, reserve, label, client, stand in line ('1' or '0'),
--- forget_ms ('' is never).
+-- forget_ms ('' is never), spare a value ('1' or '0').
 -- Granted: {1, token, reserved, state or false, format, previous, others wait}.
 -- Refused: {0, ms until the holder's lease ends; -1 if it has no end}. Ended: {2}.
 local lock, record, line = KEYS[1], KEYS[2], KEYS[3]
@@ -33,6 +33,8 @@ if value and value ~= owner then
   return { 0, redis.call('PTTL', lock) }
 end
 
+-- Before the first lasting write, so that a line of the wrong type stops the step.
+redis.call('ZREM', line, member)
 local now = now_us()
 if value == owner and holder == owner and not ended and reserved_for ~= owner then
   -- The same grant again: the reply was lost.
@@ -49,8 +51,7 @@ else
     'p', previous, 'l', ARGV[4], 'a', whole(math.floor(now / 1000)), 'c', client)
   redis.call('HDEL', record, 'e', 'r')
 end
-keep_record(record, ttl_ms, forget_ms, last, now)
-redis.call('ZREM', line, member)
+keep_record(record, ttl_ms, forget_ms, last, now, ARGV[8] == '1')
 -- The last touch of the key is a read: a write of our own ends the tracking of it.
 redis.call('GET', lock)
 return { 1, tonumber(token), tonumber(reserved), f[8], f[9], previous, redis.call('ZCARD', line) }

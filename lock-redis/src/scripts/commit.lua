@@ -19,6 +19,8 @@ if last_token > token then
   -- A later holder of the same lease has committed: this is a late duplicate.
   return { 0, 'D', last_token }
 end
+-- Before the first write, so that a line of the wrong type stops the step.
+local others = redis.call('ZCARD', line)
 if not applied then
   redis.call('HSET', record, 's', ARGV[4], 'f', ARGV[5], 'ct', whole(token), 'cs', whole(sequence))
   if not rec.o then
@@ -26,7 +28,6 @@ if not applied then
     redis.call('HSET', record, 't', whole(token), 'o', owner, 'g', whole(token), 'n', '1')
   end
 end
-local others = redis.call('ZCARD', line)
 -- A late duplicate of an earlier commit does not end the lease that went on after it.
 local superseded = last_token == token and last_sequence > sequence
 if ARGV[6] == '1' and not superseded then

@@ -7,6 +7,8 @@ if wrong then return wrong end
 if not value then return 0 end
 local f = redis.call('HMGET', KEYS[2], 'o', 'g', 'n', 'l', 'a', 'c', 'r')
 if f[7] == value then return 0 end
+-- Before the first write, so that a line of the wrong type stops the step.
+redis.call('ZCARD', KEYS[3])
 local answer = { value, redis.call('PTTL', KEYS[1]) }
 if f[1] == value then
   answer[3], answer[4] = tonumber(f[2]), f[4] or ''

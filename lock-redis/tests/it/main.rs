@@ -16,6 +16,8 @@ mod line;
 mod pushes;
 mod refusals;
 mod server;
+mod side_keys;
+mod silence;
 mod steps;
 #[cfg(feature = "rustls")]
 mod tls;
