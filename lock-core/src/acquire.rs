@@ -102,10 +102,7 @@ impl Run<'_> {
     async fn run(&mut self, limit: Limit) -> Result<Option<Taken>, Error> {
         let turn = match limit {
             Limit::Try => self.wanted.queue.try_turn(),
-            Limit::None | Limit::Until(_) => {
-                let queue = Arc::clone(self.wanted.queue);
-                self.before_the_end(queue.turn()).await?
-            }
+            Limit::None | Limit::Until(_) => self.turn().await?,
         };
         let Some(turn) = turn else { return Ok(None) };
         let mut sent = Sent::new(self.wanted.engine, self.wanted.queue, self.owner, turn);
@@ -252,14 +249,22 @@ impl Run<'_> {
         }
     }
 
-    /// Waits for something local, but not past the deadline or the client's end.
-    async fn before_the_end<T>(&self, wait: impl Future<Output = T>) -> Result<T, Error> {
-        let deadline = self.plan.deadline();
-        tokio::select! {
-            biased;
-            () = self.core.closed() => Err(closed()),
-            value = wait => Ok(value),
-            () = sleep_until(self.core, deadline) => Err(self.timed_out()),
+    /// Waits for the name's turn, but not past the deadline or the client's end.
+    async fn turn(&self) -> Result<Option<Turn>, Error> {
+        let turn = self.wanted.queue.turn();
+        tokio::pin!(turn);
+        loop {
+            // The turn may be with the reaper, whose runtime may end: see to it now and then.
+            let look_again = self.core.clock.now().after(self.plan.ceiling());
+            tokio::select! {
+                biased;
+                () = self.core.closed() => return Err(closed()),
+                turn = &mut turn => return Ok(turn),
+                () = sleep_until(self.core, self.plan.deadline()) => return Err(self.timed_out()),
+                () = self.core.clock.sleep_until(look_again) => {
+                    self.wanted.engine.ensure_running()?;
+                }
+            }
         }
     }
 

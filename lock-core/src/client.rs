@@ -175,6 +175,7 @@ impl LockClient {
     /// lock, and whoever asks for one later, gets [`ErrorKind::Closed`].
     ///
     /// # Errors
+    /// [`ErrorKind::Unsupported`] outside of a tokio runtime, and
     /// [`ErrorKind::Timeout`] if that took longer than `limit`. What was not given up by then is
     /// still tried in the background, and ends at its ttl in any case.
     ///
@@ -183,6 +184,10 @@ impl LockClient {
     pub async fn close(&self, limit: Duration) -> Result<(), Error> {
         let core = &self.engine.core;
         core.close();
+        if core.outstanding.count() > 0 {
+            // The tasks' runtime may be gone.
+            self.engine.start()?;
+        }
         let until = core.clock.now().after(limit);
         tokio::select! {
             biased;

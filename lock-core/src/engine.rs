@@ -125,11 +125,16 @@ impl Engine {
         })
     }
 
-    /// Starts the tasks unless they run.
+    /// Starts the tasks unless they run; refuses if the client is closed.
     pub(crate) fn ensure_running(&self) -> Result<(), Error> {
         if *self.core.life.borrow() >= Life::Closed {
             return Err(crate::acquire::closed());
         }
+        self.start()
+    }
+
+    /// Starts the tasks unless they run.
+    pub(crate) fn start(&self) -> Result<(), Error> {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = &*tasks
             && !running.renewal.is_finished()

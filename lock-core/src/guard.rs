@@ -193,7 +193,7 @@ impl<T: Send + 'static> LockGuard<T> {
     /// Safe to drop: it only waits.
     pub fn lost(&self) -> impl Future<Output = LossCause> + Send + use<T> {
         let lease = self.lease();
-        async move { lease.hold.lost(&*lease.core.clock).await }
+        async move { lease.hold.lost(&*lease.clock).await }
     }
 }
 
@@ -262,7 +262,7 @@ impl<T> LockGuard<T> {
     fn lease(&self) -> Lease {
         let held = self.held();
         Lease {
-            core: Arc::clone(held.core()),
+            clock: Arc::clone(&held.core().clock),
             hold: Arc::clone(held.hold()),
         }
     }
@@ -274,15 +274,15 @@ impl<T> LockGuard<T> {
     }
 }
 
-/// What is needed to watch a lease from elsewhere.
+/// What is needed to watch a lease from elsewhere; it keeps no client and no connection alive.
 struct Lease {
-    core: Arc<crate::engine::Core>,
+    clock: Arc<dyn crate::clock::Clock>,
     hold: Arc<crate::hold::Hold>,
 }
 
 impl Lease {
     fn loss(&self) -> Option<LossCause> {
-        self.hold.loss(self.core.clock.now())
+        self.hold.loss(self.clock.now())
     }
 
     fn lost_in_work(&self, cause: LossCause) -> Error {

@@ -190,6 +190,11 @@ impl Hold {
         (inner.phase == Phase::Held).then(|| inner.plan.answered(outcome, sent_at, now))
     }
 
+    /// Forgets a renewal whose driver is gone.
+    pub(crate) fn restart(&self) {
+        self.inner().plan.restart();
+    }
+
     /// Makes the next renewal due at once.
     pub(crate) fn suspect(&self, now: Moment) {
         self.inner().plan.suspect(now);

@@ -1,6 +1,6 @@
 //! [`MemoryBackend`]: the contract in its plainest form.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +10,7 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 
 use crate::answer::{
-    Acquisition, ForcedRelease, Grant, HolderInfo, LockInfo, LossCause, Peeked, Previous, Refusal,
-    Release, Renewal, Stored,
+    Acquisition, ForcedRelease, LockInfo, LossCause, Peeked, Refusal, Release, Renewal, Stored,
 };
 use crate::backend::{Alarm, Alarms, Capabilities, Durability, Hints, LockBackend};
 use crate::clock::{Clock, Moment, SystemClock};
@@ -20,12 +19,16 @@ use crate::label::Label;
 use crate::name::LockName;
 use crate::owner::OwnerId;
 use crate::request::{Acquire, Commit, Renew, Then};
-use crate::state::State;
-use crate::token::FencingToken;
-use crate::ttl::Ttl;
+
+mod record;
+
+use record::{Ended, Held, How, Record, Written};
 
 /// How long a release reserves the lock for the first in line.
 const CLAIM: Duration = Duration::from_millis(500);
+
+/// After how many acquires the records whose time has come are looked for.
+const SWEEP_EVERY: usize = 1024;
 
 /// A store in this process' memory: for tests, for documentation, and for services that run alone.
 ///
@@ -67,53 +70,7 @@ struct Inner {
     watchers: BTreeMap<LockName, Vec<(ClientId, mpsc::Sender<()>)>>,
     alarms: BTreeMap<ClientId, Vec<mpsc::UnboundedSender<Alarm>>>,
     clients: ClientId,
-}
-
-/// What is kept of one name.
-#[derive(Debug, Default)]
-struct Record {
-    lease: Option<Held>,
-    /// The largest token granted or reserved so far.
-    last_token: u64,
-    /// How the last lease that was really held ended.
-    ended: Option<Ended>,
-    state: Option<Written>,
-    line: VecDeque<(OwnerId, ClientId)>,
-    /// When the record is forgotten if nobody uses it.
-    forget_at: Option<Moment>,
-}
-
-#[derive(Debug)]
-struct Held {
-    owner: OwnerId,
-    client: ClientId,
-    /// `None` while the lock is only reserved for the owner and not claimed yet.
-    token: Option<FencingToken>,
-    reserved: u32,
-    since: Moment,
-    expires: Moment,
-    label: Label,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ended {
-    owner: OwnerId,
-    token: FencingToken,
-    how: How,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    Expired,
-    Forced,
-    Released,
-}
-
-#[derive(Debug)]
-struct Written {
-    state: State,
-    token: FencingToken,
-    sequence: u32,
+    acquires: usize,
 }
 
 impl MemoryBackend {
@@ -153,6 +110,9 @@ impl MemoryBackend {
         for sender in inner.alarms.values().flatten() {
             let _gone = sender.send(Alarm::CheckAll);
         }
+        for (_, sender) in inner.watchers.values().flatten() {
+            let _full = sender.try_send(());
+        }
     }
 }
 
@@ -180,17 +140,17 @@ impl Store {
 }
 
 impl Inner {
-    /// The record of the name, with what the clock ended already taken out of it.
-    fn record(&mut self, name: &LockName, now: Moment) -> &mut Record {
+    /// The record of the name, if there is one, with what the clock ended already taken out of it.
+    fn look(&mut self, name: &LockName, now: Moment) -> Option<&mut Record> {
         if self
             .records
-            .get(name)
-            .and_then(|r| r.forget_at)
+            .get(name)?
+            .forget_at
             .is_some_and(|at| now >= at)
         {
             drop(self.records.remove(name));
         }
-        let record = self.records.entry(name.clone()).or_default();
+        let record = self.records.get_mut(name)?;
         if record
             .lease
             .as_ref()
@@ -198,7 +158,19 @@ impl Inner {
         {
             record.end(How::Expired);
         }
-        record
+        Some(record)
+    }
+
+    /// The same, with a new record where there was none; now and then it forgets those whose time
+    /// has come.
+    fn record(&mut self, name: &LockName, now: Moment) -> &mut Record {
+        self.acquires = self.acquires.wrapping_add(1);
+        if self.acquires.is_multiple_of(SWEEP_EVERY) {
+            self.records
+                .retain(|_, record| record.forget_at.is_none_or(|at| now < at));
+        }
+        let _known: bool = self.look(name, now).is_some();
+        self.records.entry(name.clone()).or_default()
     }
 
     /// Hands a freed lock on to the first in line, or leaves it free for anybody.
@@ -226,146 +198,6 @@ impl Inner {
                     let _full = sender.try_send(());
                 }
             }
-        }
-    }
-}
-
-impl Record {
-    fn owns(&self, owner: OwnerId) -> bool {
-        self.lease
-            .as_ref()
-            .is_some_and(|lease| lease.owner == owner && lease.token.is_some())
-    }
-
-    /// Whether the lease in force is this very grant. The owner alone does not say so: an acquire
-    /// that was held up on its way may have granted the lock to an owner that is long done with it.
-    fn owns_as(&self, owner: OwnerId, token: FencingToken) -> bool {
-        self.lease
-            .as_ref()
-            .is_some_and(|lease| lease.owner == owner && lease.token == Some(token))
-    }
-
-    /// Ends the lease; a reservation that nobody claimed ends without a trace.
-    fn end(&mut self, how: How) {
-        if let Some(Held {
-            owner,
-            token: Some(token),
-            ..
-        }) = self.lease.take()
-        {
-            self.ended = Some(Ended { owner, token, how });
-        }
-    }
-
-    fn previous(&self) -> Previous {
-        match self.ended {
-            None => Previous::First,
-            Some(Ended {
-                owner,
-                token,
-                how: How::Expired,
-            }) => Previous::Abandoned { owner, token },
-            Some(Ended {
-                how: How::Forced, ..
-            }) => Previous::Forced,
-            Some(Ended {
-                how: How::Released, ..
-            }) => Previous::Released,
-        }
-    }
-
-    /// How the lease with this token was lost.
-    fn cause(&self, token: FencingToken) -> LossCause {
-        match (self.ended, &self.lease) {
-            (
-                Some(Ended {
-                    token: t,
-                    how: How::Forced,
-                    ..
-                }),
-                _,
-            ) if t == token => LossCause::Forced,
-            (_, Some(_)) => LossCause::Displaced,
-            (_, None) => LossCause::Expired,
-        }
-    }
-
-    /// Grants the lock to an owner, or answers one that has it with the grant that it has.
-    fn grant(&mut self, request: &Acquire, client: ClientId, now: Moment) -> Grant {
-        let before = self
-            .lease
-            .take()
-            .filter(|lease| lease.owner == request.owner);
-        let since = before.as_ref().map_or(now, |lease| lease.since);
-        let (token, reserved) = match before {
-            Some(Held {
-                token: Some(token),
-                reserved,
-                ..
-            }) => (token, reserved),
-            _ => {
-                // max(clock in µs, last + 1): it increases though the record be forgotten (C2).
-                let clock_us = now.as_nanos() / 1000;
-                let token = clock_us.max(self.last_token.saturating_add(1));
-                let reserved = request.reserve.max(1);
-                self.last_token = token.saturating_add(u64::from(reserved)).saturating_sub(1);
-                (FencingToken::new(token), reserved)
-            }
-        };
-        self.line.retain(|(owner, _)| *owner != request.owner);
-        self.lease = Some(Held {
-            owner: request.owner,
-            client,
-            token: Some(token),
-            reserved,
-            since,
-            expires: now.after(request.ttl.as_duration()),
-            label: request.label.clone(),
-        });
-        self.keep(request.forget_after, request.spare_state, request.ttl, now);
-        let mut grant = Grant::new(token, request.ttl);
-        grant.reserved = reserved;
-        grant.state = self.state.as_ref().map(|written| written.state.clone());
-        grant.previous = self.previous();
-        grant.others_wait = !self.line.is_empty();
-        grant
-    }
-
-    /// Sets when the record is forgotten: never before the clock has passed its last token.
-    /// A value that is to be spared is not forgotten sooner than without this.
-    fn keep(&mut self, forget_after: Option<Duration>, spare_state: bool, ttl: Ttl, now: Moment) {
-        let passed = Moment::from_nanos(self.last_token.saturating_add(1).saturating_mul(1000));
-        let at = forget_after.map(|idle| now.after(ttl.as_duration()).after(idle).max(passed));
-        self.forget_at = if spare_state && self.state.is_some() {
-            self.forget_at.zip(at).map(|(before, at)| before.max(at))
-        } else {
-            at
-        };
-    }
-
-    fn info(&self, name: &LockName, now: Moment) -> LockInfo {
-        LockInfo {
-            name: name.clone(),
-            holder: self
-                .lease
-                .as_ref()
-                .filter(|l| l.token.is_some())
-                .map(|l| l.info(now)),
-            last_token: (self.last_token > 0).then(|| FencingToken::new(self.last_token)),
-            waiting: u64::try_from(self.line.len()).unwrap_or(u64::MAX),
-            previous: self.previous(),
-        }
-    }
-}
-
-impl Held {
-    fn info(&self, now: Moment) -> HolderInfo {
-        HolderInfo {
-            owner: Some(self.owner),
-            token: self.token,
-            label: self.label.as_str().to_owned(),
-            held_for: Some(now.since(self.since)),
-            expires_in: Some(self.expires.since(now)),
         }
     }
 }
@@ -420,7 +252,11 @@ impl LockBackend for MemoryBackend {
         let now = self.store.clock.now();
         let mut inner = self.store.lock();
         let mut renew = |request: &Renew| {
-            let record = inner.record(&request.name, now);
+            let Some(record) = inner.look(&request.name, now) else {
+                return Ok(Renewal::Lost {
+                    cause: LossCause::Expired,
+                });
+            };
             if !record.owns_as(request.owner, request.token) {
                 return Ok(Renewal::Lost {
                     cause: record.cause(request.token),
@@ -440,7 +276,12 @@ impl LockBackend for MemoryBackend {
     async fn commit(&self, request: &Commit) -> Result<Stored, Error> {
         let now = self.store.clock.now();
         let mut inner = self.store.lock();
-        let record = inner.record(&request.name, now);
+        let Some(record) = inner.look(&request.name, now) else {
+            return Ok(Stored::Lost {
+                cause: LossCause::Expired,
+                last_commit: None,
+            });
+        };
         let others_wait = !record.line.is_empty();
         // The commit that is applied already, or one that is older than it (C6).
         if record.state.as_ref().is_some_and(|written| {
@@ -470,7 +311,9 @@ impl LockBackend for MemoryBackend {
     async fn release(&self, name: &LockName, owner: OwnerId) -> Result<Release, Error> {
         let now = self.store.clock.now();
         let mut inner = self.store.lock();
-        let record = inner.record(name, now);
+        let Some(record) = inner.look(name, now) else {
+            return Ok(Release::NotHeld);
+        };
         record.line.retain(|(waiting, _)| *waiting != owner);
         let held = record.owns(owner);
         if record
@@ -491,11 +334,10 @@ impl LockBackend for MemoryBackend {
     async fn peek(&self, name: &LockName) -> Result<Option<Peeked>, Error> {
         let now = self.store.clock.now();
         let mut inner = self.store.lock();
-        let record = inner.record(name, now);
-        Ok(record
-            .state
-            .as_ref()
-            .map(|written| Peeked::new(written.state.clone(), written.token)))
+        let written = inner
+            .look(name, now)
+            .and_then(|record| record.state.as_ref());
+        Ok(written.map(|written| Peeked::new(written.state.clone(), written.token)))
     }
 
     async fn watch(&self, name: &LockName) -> Result<Hints, Error> {
@@ -531,7 +373,9 @@ impl LockBackend for MemoryBackend {
 
     async fn inspect(&self, name: &LockName) -> Result<LockInfo, Error> {
         let now = self.store.clock.now();
-        Ok(self.store.lock().record(name, now).info(name, now))
+        let mut inner = self.store.lock();
+        let info = inner.look(name, now).map(|record| record.info(name, now));
+        Ok(info.unwrap_or_else(|| LockInfo::free(name.clone())))
     }
 
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<LockInfo>, Error> {
@@ -545,7 +389,7 @@ impl LockBackend for MemoryBackend {
             .collect();
         let infos = names
             .iter()
-            .map(|name| inner.record(name, now).info(name, now));
+            .filter_map(|name| Some(inner.look(name, now)?.info(name, now)));
         Ok(infos
             .filter(|info| info.holder.is_some())
             .take(limit)
@@ -555,7 +399,9 @@ impl LockBackend for MemoryBackend {
     async fn force_release(&self, name: &LockName) -> Result<ForcedRelease, Error> {
         let now = self.store.clock.now();
         let mut inner = self.store.lock();
-        let record = inner.record(name, now);
+        let Some(record) = inner.look(name, now) else {
+            return Ok(ForcedRelease::NotHeld);
+        };
         // Nobody holds what is only reserved.
         let Some(lease) = record.lease.as_ref().filter(|l| l.token.is_some()) else {
             return Ok(ForcedRelease::NotHeld);

@@ -167,7 +167,8 @@ impl<T: Send + 'static> DistributedMutex<T> {
         self.locked_within(Limit::None).await
     }
 
-    /// Acquires the lock if it is free now; `None` if another holds it or local tasks wait for it.
+    /// Acquires the lock if it is free now; `None` if another holds it, or if in this process others
+    /// wait for it or a dropped guard is still being released.
     ///
     /// # Errors
     /// As [`lock`](Self::lock). Being refused is no error.
@@ -312,7 +313,9 @@ impl<T: Send + 'static> DistributedMutex<T> {
             Err(error) => {
                 // The decode error matters more than that of the release, which goes on in the
                 // background if it fails.
-                let _given_up = taken.held.release().await;
+                let core = &self.engine.core;
+                let limit = self.options.request_timeout();
+                let _given_up = bounded(&*core.clock, limit, taken.held.release()).await;
                 Err(error.in_operation("acquire", self.name()))
             }
         }

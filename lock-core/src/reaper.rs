@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tracing::Instrument;
 
 use crate::backoff::Backoff;
@@ -30,6 +30,7 @@ pub(crate) struct Abandoned {
     pub(crate) until: Moment,
     /// Keeps the next local waiter from asking before the release was sent.
     pub(crate) turn: Option<Turn>,
+    #[expect(dead_code, reason = "counts as outstanding until it is dropped")]
     pub(crate) ticket: Ticket,
 }
 
@@ -44,6 +45,10 @@ impl Graveyard {
     /// Hands over an abandoned acquisition. Never blocks, needs no runtime.
     pub(crate) fn push(&self, abandoned: Abandoned) {
         instrument::abandoned(&abandoned.name, abandoned.owner);
+        self.put(abandoned);
+    }
+
+    fn put(&self, abandoned: Abandoned) {
         self.list
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -59,19 +64,24 @@ impl Graveyard {
     }
 }
 
-/// How many releases are under way at once; the rest wait in the list.
+/// How many release requests are under way at once.
 const AT_ONCE: usize = 256;
 
 /// Releases what is abandoned until the client is gone and nothing is left.
+///
+/// Only the requests are counted, so that leases of a server that does not answer, which are tried
+/// again and again, hold up no others.
 pub(crate) async fn run(core: Arc<Core>) {
+    let requests = Semaphore::new(AT_ONCE);
     let mut under_way = FuturesUnordered::new();
     let mut gone = false;
     loop {
-        while under_way.len() < AT_ONCE {
-            let Some(abandoned) = core.graveyard.pop() else {
-                break;
+        while let Some(abandoned) = core.graveyard.pop() {
+            let pending = Pending {
+                core: &core,
+                abandoned: Some(abandoned),
             };
-            under_way.push(release(&core, abandoned));
+            under_way.push(release(pending, &requests));
         }
         if gone && under_way.is_empty() {
             return;
@@ -84,35 +94,52 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
+/// A release that is under way. If its runtime ends before it does, it goes back into the list.
+struct Pending<'a> {
+    core: &'a Core,
+    abandoned: Option<Abandoned>,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if let Some(abandoned) = self.abandoned.take() {
+            self.core.graveyard.put(abandoned);
+        }
+    }
+}
+
 /// Releases by owner, again and again, until the store has answered or the lease is over anyway.
-async fn release(core: &Core, abandoned: Abandoned) {
-    let Abandoned {
-        name,
-        owner,
-        until,
-        mut turn,
-        ticket,
-    } = abandoned;
+async fn release(mut pending: Pending<'_>, requests: &Semaphore) {
+    let core = pending.core;
+    let Some(abandoned) = pending.abandoned.as_mut() else {
+        return;
+    };
     let (shortest, longest) = core.options.poll();
     let mut backoff = Backoff::new(shortest, longest);
-    let span = instrument::release_span(&name, owner);
+    let span = instrument::release_span(&abandoned.name, abandoned.owner);
     loop {
-        let call = core.backend.release(&name, owner).instrument(span.clone());
-        let answer = bounded(&*core.clock, core.options.request_timeout(), call).await;
+        // CANCEL: `pending` puts it back.
+        let answer = {
+            // The semaphore is never closed, so this only waits.
+            let _permit = requests.acquire().await;
+            let call = core.backend.release(&abandoned.name, abandoned.owner);
+            let call = call.instrument(span.clone());
+            bounded(&*core.clock, core.options.request_timeout(), call).await
+        };
         // Whatever it was, the next local waiter need not wait for more.
-        drop(turn.take());
+        drop(abandoned.turn.take());
         let now = core.clock.now();
         match answer {
             Ok(_) => break,
-            Err(error) if !error.is_retryable() || now >= until => {
-                instrument::abandoned_for_good(&name, owner, &error);
+            Err(error) if !error.is_retryable() || now >= abandoned.until => {
+                instrument::abandoned_for_good(&abandoned.name, abandoned.owner, &error);
                 break;
             }
             Err(_) => {
-                let next = now.after(backoff.next(&*core.entropy)).min(until);
+                let next = now.after(backoff.next(&*core.entropy)).min(abandoned.until);
                 core.clock.sleep_until(next).await;
             }
         }
     }
-    drop(ticket);
+    drop(pending.abandoned.take());
 }

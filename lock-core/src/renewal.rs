@@ -173,6 +173,17 @@ impl Schedule {
         }
     }
 
+    /// A new driver takes over from one that is gone, perhaps with renewals under way.
+    fn restart(&self) {
+        let mut inner = self.inner();
+        let holds: Vec<Arc<Hold>> = inner.by_due.values().cloned().collect();
+        for hold in holds {
+            hold.restart();
+            let due = hold.wake_at();
+            inner.put(&hold, due);
+        }
+    }
+
     /// Makes the named hold, or all of them, due now.
     fn suspect(&self, alarm: &Alarm, now: Moment) {
         let mut inner = self.inner();
@@ -203,6 +214,7 @@ struct Answered {
 
 /// Renews until the client is gone.
 pub(crate) async fn run(core: Arc<Core>) {
+    core.schedule.restart();
     let mut alarms: Alarms = core.backend.alarms();
     let mut alarms_open = true;
     let mut under_way: FuturesUnordered<BoxFuture<'_, Answered>> = FuturesUnordered::new();

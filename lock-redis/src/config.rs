@@ -101,7 +101,8 @@ impl RedisOptions {
         })
     }
 
-    /// Goes before the key of every lock: at most 128 bytes, without braces. The default is empty,
+    /// Goes before the key of every lock as it is, so end it with a separator: at most 128 bytes,
+    /// without braces. The default is empty,
     /// so that the lock `stock` is the key `stock`, which programs in other languages can share.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
@@ -119,7 +120,8 @@ impl RedisOptions {
     }
 
     /// For how long to wait for an answer: 1 ms to 60 s, and 2 s by default. After it the connection
-    /// is replaced and the outcome of the request is unknown.
+    /// is replaced and the outcome of the request is unknown. For a lock with a short ttl set it
+    /// below a third of that, so that a renewal on a new connection still comes in time.
     #[must_use]
     pub fn request_timeout(mut self, length: Duration) -> Self {
         self.request_timeout = length;

@@ -284,6 +284,8 @@ impl Connector {
                     &mut *gate,
                     Gate {
                         connected_before: true,
+                        // A connection that breaks at once is not replaced at once.
+                        not_before: Some(self.clock.now().after(RECONNECT_MIN)),
                         ..Gate::default()
                     },
                 );
@@ -387,6 +389,9 @@ impl fmt::Debug for Connector {
             .finish_non_exhaustive()
     }
 }
+
+/// The shortest time from one connection to the next.
+const RECONNECT_MIN: Duration = Duration::from_millis(50);
 
 /// The longest pause before an attempt to connect.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);

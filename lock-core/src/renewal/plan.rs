@@ -105,6 +105,11 @@ impl RenewalPlan {
         }
     }
 
+    /// Whoever had a renewal under way is gone, and will not hear of it.
+    pub(crate) fn restart(&mut self) {
+        self.in_flight = false;
+    }
+
     /// Makes the next renewal due at once: something may have happened to the lease.
     pub(crate) fn suspect(&mut self, now: Moment) {
         self.next = self.next.min(now);

@@ -214,3 +214,89 @@ fn the_clients_tasks_end_with_its_last_handle() {
         );
     });
 }
+
+#[test]
+fn a_renewal_that_was_under_way_when_its_runtime_ended_is_sent_again_on_the_next() {
+    let store = MemoryBackend::new();
+    let (locks, backend) = faulty(&store);
+    let first = runtime();
+    let guard = first.block_on(async {
+        let guard = locks.mutex::<u32>("m").unwrap().lock().await.unwrap();
+        backend.next(StepKind::Renew, Fault::HangBefore);
+        tokio::time::sleep(ms(1010)).await;
+        guard
+    });
+    drop(first);
+    runtime().block_on(async {
+        let _other = locks.mutex::<u32>("n").unwrap().lock().await.unwrap();
+        tokio::time::sleep(TTL * 5).await;
+        assert!(guard.is_held());
+    });
+}
+
+#[test]
+fn a_release_that_was_under_way_when_its_runtime_ended_is_not_forgotten() {
+    let store = MemoryBackend::new();
+    let (locks, backend) = faulty(&store);
+    let first = runtime();
+    first.block_on(async {
+        let guard = locks.mutex::<u32>("m").unwrap().lock().await.unwrap();
+        backend.next(StepKind::Release, Fault::HangBefore);
+        drop(guard);
+        settle().await;
+    });
+    drop(first);
+    assert_eq!(locks.stats().outstanding, 1);
+    runtime().block_on(async {
+        // Closing starts what is needed on this runtime, and waits for it.
+        locks.close(ms(1000)).await.unwrap();
+        assert!(client(&store).inspect("m").await.unwrap().holder.is_none());
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn releases_that_get_no_answer_hold_up_no_others() {
+    let store = MemoryBackend::new();
+    let (locks, backend) = faulty(&store);
+    let mut guards = Vec::new();
+    for i in 0..600 {
+        guards.push(
+            locks
+                .mutex::<u32>(format!("m{i}"))
+                .unwrap()
+                .lock()
+                .await
+                .unwrap(),
+        );
+    }
+    let last = locks.mutex::<u32>("last").unwrap().lock().await.unwrap();
+    // As many as may be under way at once, and more, fail at once and are repeated after a pause.
+    for _ in 0..600 {
+        backend.next(StepKind::Release, Fault::Refuse);
+    }
+    drop(guards);
+    tokio::task::yield_now().await;
+    drop(last);
+    tokio::time::sleep(ms(5)).await;
+    assert!(locks.inspect("last").await.unwrap().holder.is_none());
+    tokio::time::sleep(ms(1000)).await;
+    assert_clean(&locks, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watching_for_a_loss_keeps_no_client_alive() {
+    let store = MemoryBackend::new();
+    let locks = client(&store);
+    let guard = locks.mutex::<u32>("m").unwrap().lock().await.unwrap();
+    let watcher = tokio::spawn(guard.lost());
+    drop((locks, guard));
+    settle().await;
+    // The watcher alone is left.
+    assert_eq!(
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks(),
+        1
+    );
+    watcher.abort();
+}
