@@ -59,7 +59,7 @@ pub(super) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "reference",
-        modules: &["memory"],
+        modules: &["memory", "memory/record"],
         may_use: &["words", "ports"],
     },
 ];
