@@ -1,9 +1,9 @@
-//! The backend against a Redis server of its own: see `server.rs`.
+//! The backend, and lock-core's client on it, against a Redis server of their own: see `server.rs`
+//! and `net.rs`.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
     clippy::wildcard_enum_match_arm,
     reason = "a test fails by panicking, and waits on a real server with a bound"
