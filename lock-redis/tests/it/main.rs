@@ -1,6 +1,8 @@
 //! The backend, and lock-core's client on it, against a Redis server of their own: see `server.rs`
 //! and `net.rs`.
 #![expect(
+    clippy::arithmetic_side_effects,
+    clippy::future_not_send,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
@@ -12,13 +14,18 @@
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connections;
+mod costs;
 mod line;
+mod net;
+mod outcomes;
 mod pushes;
 mod refusals;
 mod server;
 mod steps;
 #[cfg(feature = "rustls")]
 mod tls;
+mod waiting;
+mod zombies;
 
 use std::future::Future;
 use std::time::Duration;
