@@ -11,11 +11,13 @@
     reason = "a test fails by panicking, and waits on a real server with a bound"
 )]
 
+mod cancellation;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connections;
 mod costs;
 mod line;
+mod loss;
 mod net;
 mod outcomes;
 mod pushes;
