@@ -194,8 +194,10 @@ fn state_of(state: &Value, format: &Value) -> Option<State> {
     let Value::BulkString(bytes) = state else {
         return None;
     };
-    let format = text(format)?.parse().ok()?;
-    Some(State::new(FormatTag::new(format), bytes.clone()))
+    // A value whose tag is gone or not ours is still a value: it must not pass for the first one.
+    let format = text(format).and_then(|text| text.parse().ok());
+    let format = format.map_or(FormatTag::UNKNOWN, FormatTag::new);
+    Some(State::new(format, bytes.clone()))
 }
 
 fn cause_of(value: &Value) -> Result<LossCause, Failure> {

@@ -16,6 +16,7 @@ mod cancellation;
 mod cluster;
 mod connections;
 mod costs;
+mod input;
 mod line;
 mod loss;
 mod net;
