@@ -1,10 +1,12 @@
 //! Requests that arrive long after their client gave up, and others went on (C3, C6).
 
-use lock_core::{DistributedMutex, Effect, ErrorKind, LockGuard, LockOptions, LossCause, Previous};
+use lock_core::{
+    DistributedMutex, Effect, ErrorKind, LockGuard, LockOptions, LossCause, Previous, Renewal,
+};
 use lock_testkit::proxy::{Fault, Hold, Injected, ReplyFate};
 
-use crate::net::{Net, Step, counter, in_time, lasting, ms, settled, with_ttl};
-use crate::until;
+use crate::net::{Net, Step, add_one, counter, in_time, lasting, ms, settled, with_ttl};
+use crate::{asks, granted_in_time, owner, renewed, until};
 
 const HELD: Fault = Fault::HoldRequest(Hold::UntilTold);
 
@@ -139,6 +141,26 @@ async fn an_acquire_that_arrives_after_its_own_release_was_answered_takes_nothin
     net.is_free("m").await;
 }
 
+/// The late acquire makes its owner holder once more, and the late commit finds it in place.
+#[tokio::test]
+async fn a_late_acquire_does_not_let_a_late_commit_of_the_same_owner_through() {
+    let net = Net::start().await;
+    let locks = net.hasty(with_ttl(ms(5000))).await;
+    let acquire = net.proxy.inject(Step::Acquire.requests(), HELD);
+    let mut guard = in_time(counter(&locks, "m").lock()).await.unwrap();
+    *guard = 1;
+    let commit = net.proxy.inject(Step::Commit.requests(), HELD);
+    in_time(guard.commit()).await.unwrap();
+    let other = counter(&net.other().await, "m");
+    assert_eq!(in_time(add_one(&other)).await.unwrap(), 2);
+    delivered(&acquire).await;
+    assert_eq!(net.server.say::<i64>(&["EXISTS", "m"]).await, 1);
+    delivered(&commit).await;
+    assert_eq!(other.peek().await.unwrap().value, 2);
+    // Nobody renews what the late acquire took.
+    assert_eq!(in_time(add_one(&other)).await.unwrap(), 3);
+}
+
 #[tokio::test]
 async fn an_acquire_that_arrives_when_nobody_wants_it_any_more_ends_at_its_ttl() {
     let net = Net::start().await;
@@ -177,13 +199,17 @@ async fn a_renewal_that_arrives_after_the_next_grant_prolongs_nothing() {
     *guard = 1;
     let zombies = net.proxy.inject(Step::Renew.requests().all(), HELD);
     assert_eq!(in_time(guard.lost()).await, LossCause::Expired);
-    let (mutex, next) = next_holder(&net).await;
+    // A backend alone: a client would be told of a change to its lease, and renew it.
+    let backend = net.server.backend().await;
+    let next = asks("m", owner());
+    let grant = granted_in_time(&backend, &next).await;
     delivered(&zombies).await;
-    assert_eq!(
-        guard.commit().await.unwrap_err().kind(),
-        ErrorKind::LeaseLost
-    );
-    undisturbed(&net, &mutex, next).await;
+    let left: i64 = net.server.say(&["PTTL", "m"]).await;
+    assert!(left > 20_000, "the lease was changed to {left} ms");
+    let held = renewed(&backend, "m", next.owner, grant.token).await;
+    assert!(matches!(held, Renewal::Renewed { .. }));
+    let error = guard.commit().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LeaseLost);
 }
 
 #[tokio::test]
