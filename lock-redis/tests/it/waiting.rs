@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use lock_core::{LockGuard, LockOptions, Previous};
+use lock_core::{LockClient, LockGuard, LockOptions, Previous};
 use lock_testkit::proxy::Direction;
 use lock_testkit::service::{Data, RedisServerOptions};
 use tokio::task::JoinHandle;
@@ -11,6 +11,13 @@ use tokio::task::JoinHandle;
 use crate::net::{Net, counter, in_time, lasting, ms, settled, with_ttl};
 use crate::server::Server;
 use crate::{asks, granted, owner, ttl, until};
+
+/// Without a push it would not look again before the holder's lease ends, long after the test.
+fn never_polling() -> LockOptions {
+    let minute = ms(60_000);
+    let options = LockOptions::builder().ttl(minute).poll(ms(10), minute);
+    options.build().unwrap()
+}
 
 type Waiter = JoinHandle<LockGuard<u32>>;
 
@@ -25,6 +32,16 @@ async fn waiter(net: &Net, options: LockOptions) -> Waiter {
     waiter
 }
 
+/// Waits until the server has renewed so many leases more.
+async fn renewals(net: &Net, count: u64) {
+    let calls = || async {
+        let calls = net.server.command_calls().await.unwrap();
+        calls.get("PEXPIRE").copied().unwrap_or(0)
+    };
+    let before = calls().await;
+    until(|| async { (calls().await >= before + count).then_some(()) }).await;
+}
+
 async fn has_its_turn(waiter: Waiter) -> LockGuard<u32> {
     in_time(waiter).await.unwrap()
 }
@@ -32,12 +49,17 @@ async fn has_its_turn(waiter: Waiter) -> LockGuard<u32> {
 #[tokio::test]
 async fn a_waiter_gets_the_lock_by_push_and_asks_no_more_than_it_must() {
     let net = Net::start().await;
-    let other = net.other().await;
-    let mut holder = counter(&other, "m").lock().await.unwrap();
+    let options = LockOptions::builder()
+        .ttl(ms(60_000))
+        .renew_interval(ms(200))
+        .build()
+        .unwrap();
+    let other = LockClient::builder(net.server.backend().await).options(options);
+    let mut holder = counter(&other.build(), "m").lock().await.unwrap();
     *holder = 1;
-    let waiter = waiter(&net, lasting()).await;
-    // A poller would have asked a few times by then.
-    tokio::time::sleep(ms(1000)).await;
+    let waiter = waiter(&net, never_polling()).await;
+    // A poller would have asked by then, and so would one that every renewal stirs.
+    renewals(&net, 4).await;
     assert_eq!(net.scripts_only(), 2);
     holder.commit().await.unwrap();
     let next = has_its_turn(waiter).await;
@@ -56,7 +78,7 @@ async fn a_waiter_gets_the_lock_by_timer_when_the_holder_is_gone() {
     let mut request = asks("m", owner());
     request.ttl = ttl(3000);
     let grant = granted(&dead, &request).await;
-    let waiter = waiter(&net, lasting()).await;
+    let waiter = waiter(&net, never_polling()).await;
     let next = has_its_turn(waiter).await;
     assert!(next.token() > grant.token);
     assert_eq!(
@@ -92,7 +114,7 @@ async fn a_release_that_pushes_nothing_costs_the_waiter_a_bounded_delay() {
 async fn a_wake_up_that_is_lost_with_its_connection_is_made_up_for() {
     let net = Net::start().await;
     let holder = counter(&net.other().await, "m").lock().await.unwrap();
-    let waiter = waiter(&net, lasting()).await;
+    let waiter = waiter(&net, never_polling()).await;
     net.proxy.black_hole(Direction::ToClient);
     // The push is sent, and the lock reserved for the waiter.
     holder.commit().await.unwrap();
@@ -105,7 +127,7 @@ async fn a_wake_up_that_is_lost_with_its_connection_is_made_up_for() {
 async fn a_waiter_keeps_its_place_over_a_reconnect() {
     let net = Net::start().await;
     let holder = counter(&net.other().await, "m").lock().await.unwrap();
-    let waiter = waiter(&net, lasting()).await;
+    let waiter = waiter(&net, never_polling()).await;
     let accepted = net.proxy.accepted();
     net.proxy.reset_all();
     // Nothing is asked of the connection, and it comes back all the same.
@@ -122,7 +144,7 @@ async fn a_waiter_keeps_its_place_over_a_reconnect() {
 async fn a_waiter_that_is_away_when_the_lock_is_released_gets_it_when_it_is_back() {
     let net = Net::start().await;
     let holder = counter(&net.other().await, "m").lock().await.unwrap();
-    let waiter = waiter(&net, lasting()).await;
+    let waiter = waiter(&net, never_polling()).await;
     net.proxy.refuse().await;
     net.proxy.reset_all();
     until(|| async {
@@ -168,7 +190,7 @@ async fn a_server_that_is_killed_and_keeps_its_data_costs_nobody_anything() {
     *guard = 1;
     guard.save().await.unwrap();
     let token = guard.token();
-    let waiting = net.client(lasting()).await;
+    let waiting = net.client(never_polling()).await;
     let waiter = tokio::spawn(async move { counter(&waiting, "m").lock().await.unwrap() });
     net.stand_in_line("m", 1).await;
     net.server.restart(Data::Keep).await.unwrap();
