@@ -130,6 +130,23 @@ async fn a_forced_release_is_told_by_push_and_fences_the_holder_out() {
 }
 
 #[tokio::test]
+async fn a_forced_release_is_told_by_push_also_where_tracking_is_forbidden() {
+    let options = RedisServerOptions::new().user("ann", "secret", "~* &* +@all -client|tracking");
+    let server = Server::with(&options).await;
+    let client = |backend| LockClient::builder(backend).options(lasting()).build();
+    let (locks, other) = (
+        client(server.backend().await),
+        client(server.backend().await),
+    );
+    assert!(!locks.capabilities().loss_alarm);
+    let guard = counter(&locks, "m").lock().await.unwrap();
+    other.force_release("m").await.unwrap();
+    let cause = tokio::time::timeout(PUSHED, guard.lost()).await.unwrap();
+    refused_with(guard, cause).await;
+    assert_eq!(cause, LossCause::Forced);
+}
+
+#[tokio::test]
 async fn the_store_alone_fences_a_forced_holder_out_when_no_push_comes() {
     let net = Net::start().await;
     let locks = net.client(lasting()).await;
@@ -219,6 +236,12 @@ async fn hold_and_commit(url: &str) {
     *guard = 1;
     let client = redis::Client::open(url).unwrap();
     let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    let () = redis::cmd("SET")
+        .arg("holding")
+        .arg("1")
+        .query_async(&mut raw)
+        .await
+        .unwrap();
     loop {
         // The look at the lease comes before the next await, on which the driver may run.
         let go: bool = redis::cmd("EXISTS")
@@ -254,7 +277,8 @@ async fn a_process_stopped_past_its_ttl_is_fenced_out() {
         .options(lasting())
         .build();
     let holder = Holder::start(server.url());
-    until(|| async { locks.inspect("m").await.unwrap().holder }).await;
+    // Not when the server has granted it, but when the holder knows.
+    until(|| async { server.say::<Option<String>>(&["GET", "holding"]).await }).await;
     holder.signal(Signal::STOP);
     let mutex = counter(&locks, "m");
     let mut next = in_time(mutex.lock()).await.unwrap();
