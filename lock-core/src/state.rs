@@ -51,6 +51,9 @@ pub struct FormatTag(u8);
 impl FormatTag {
     /// The tag of [`Json`](crate::Json).
     pub const JSON: Self = Self(1);
+    /// No codec's tag: for a stored tag that this version cannot read. A value with it is refused
+    /// rather than taken for none.
+    pub const UNKNOWN: Self = Self(0);
     /// The first number that this library will never use itself.
     pub const FIRST_CUSTOM: u8 = 128;
 
@@ -69,10 +72,10 @@ impl FormatTag {
 
 impl fmt::Display for FormatTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::JSON {
-            f.write_str("json")
-        } else {
-            write!(f, "format {}", self.0)
+        match *self {
+            Self::JSON => f.write_str("json"),
+            Self::UNKNOWN => f.write_str("an unknown format"),
+            Self(number) => write!(f, "format {number}"),
         }
     }
 }

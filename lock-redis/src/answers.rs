@@ -21,7 +21,9 @@ pub(crate) fn acquisition(value: Value, ttl: Ttl) -> Result<Acquisition, Failure
         return Err(unexpected());
     };
     match (kind, rest) {
-        (Value::Int(0), [Value::Int(ms)]) => Ok(Acquisition::Refused(Refusal::new(left(*ms)))),
+        (Value::Int(0), [Value::Int(ms), Value::Int(_)]) => {
+            Ok(Acquisition::Refused(Refusal::new(left(*ms))))
+        }
         (Value::Int(2), []) => Ok(Acquisition::Ended),
         (Value::Int(1), [token, reserved, state, format, previous, others]) => {
             let mut grant = Grant::new(token_of(token).ok_or_else(unexpected)?, ttl);
@@ -37,6 +39,17 @@ pub(crate) fn acquisition(value: Value, ttl: Ttl) -> Result<Acquisition, Failure
             Ok(Acquisition::Granted(grant))
         }
         _ => Err(unexpected()),
+    }
+}
+
+/// Whether an attempt was refused because of another program's lock; `None` if it was not refused.
+pub(crate) fn refused_by_stranger(value: &Value) -> Option<bool> {
+    match value {
+        Value::Array(items) => match &items[..] {
+            [Value::Int(0), _, stranger] => Some(is_positive(stranger)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -194,8 +207,10 @@ fn state_of(state: &Value, format: &Value) -> Option<State> {
     let Value::BulkString(bytes) = state else {
         return None;
     };
-    let format = text(format)?.parse().ok()?;
-    Some(State::new(FormatTag::new(format), bytes.clone()))
+    // A value whose tag is gone or not ours is still a value: it must not pass for the first one.
+    let format = text(format).and_then(|text| text.parse().ok());
+    let format = format.map_or(FormatTag::UNKNOWN, FormatTag::new);
+    Some(State::new(format, bytes.clone()))
 }
 
 fn cause_of(value: &Value) -> Result<LossCause, Failure> {

@@ -116,6 +116,10 @@ impl RedisBackend {
             })
             .await;
         let (value, live) = answer?;
+        if let Some(stranger) = answers::refused_by_stranger(&value) {
+            let lock_key = self.keyspace.lock_key(request.name.as_str());
+            self.connector.wakeups.refused(&lock_key, stranger);
+        }
         let acquisition = answers::acquisition(value, request.ttl)?;
         if matches!(acquisition, Acquisition::Granted(_))
             && let Err(missed) = self.replicate(&live).await

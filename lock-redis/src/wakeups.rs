@@ -39,6 +39,9 @@ struct Hint {
     count: u64,
     /// When to look again unless woken before: it is second in line.
     look_again: Option<Moment>,
+    /// A holder of this library has the lock: its release is pushed on the channel, and other
+    /// changes of the key are its renewals.
+    holder_pushes: bool,
 }
 
 /// How many alarms may wait for a slow listener; what is more becomes one `CheckAll`.
@@ -74,6 +77,17 @@ impl Wakeups {
         Box::pin(stream::unfold(watcher, |mut watcher| async move {
             watcher.next().await.then_some(((), watcher))
         }))
+    }
+
+    /// An attempt was refused, by a holder of this library or by another program.
+    pub(crate) fn refused(&self, lock_key: &str, stranger: bool) {
+        if let Some(watcher) = self.registry().watchers.get(lock_key) {
+            // It is no hint: nobody is to be woken by it.
+            watcher.send_if_modified(|hint| {
+                hint.holder_pushes = !stranger;
+                false
+            });
+        }
     }
 
     pub(crate) fn alarms(&self) -> Alarms {
@@ -169,7 +183,9 @@ impl Wakeups {
             return;
         };
         let registry = self.registry();
-        if let Some(watcher) = registry.watchers.get(key) {
+        if let Some(watcher) = registry.watchers.get(key)
+            && !watcher.borrow().holder_pushes
+        {
             wake(watcher);
         }
         registry.alarm(Alarm::Check(name));

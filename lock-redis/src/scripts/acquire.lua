@@ -1,7 +1,8 @@
 -- KEYS: lock, record, line. ARGV: owner, ttl_ms, reserve, label, client, stand in line ('1' or '0'),
 -- forget_ms ('' is never), spare a value ('1' or '0').
 -- Granted: {1, token, reserved, state or false, format, previous, others wait}.
--- Refused: {0, ms until the holder's lease ends; -1 if it has no end}. Ended: {2}.
+-- Refused: {0, ms until the holder's lease ends or -1 if it has no end, whether the holder is another
+-- program (1 or 0)}. Ended: {2}.
 local lock, record, line = KEYS[1], KEYS[2], KEYS[3]
 local owner, ttl_ms, reserve, client, forget_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[7]
 local member = owner .. ':' .. client
@@ -18,8 +19,9 @@ if value ~= owner and holder == owner and ended then
 end
 
 if value and value ~= owner then
-  if value ~= holder and value ~= reserved_for then
-    -- Another program holds it and will wake nobody: have tracking tell when the key changes.
+  local stranger = value ~= holder and value ~= reserved_for
+  if stranger then
+    -- It will wake nobody: have tracking tell when the key changes.
     redis.call('GET', lock)
   end
   if ARGV[6] == '1' then
@@ -30,7 +32,7 @@ if value and value ~= owner then
     -- 25 h: longer than any lease, so longer than any waiter stays away.
     redis.call('PEXPIRE', line, '90000000')
   end
-  return { 0, redis.call('PTTL', lock) }
+  return { 0, redis.call('PTTL', lock), stranger and 1 or 0 }
 end
 
 -- Before the first lasting write, so that a line of the wrong type stops the step.

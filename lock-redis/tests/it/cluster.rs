@@ -1,50 +1,17 @@
 //! A cluster of three primaries.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lock_core::{LockBackend, Renew, Renewal};
 use lock_redis::{RedisBackend, RedisOptions};
+use lock_testkit::service::RedisCluster;
 
-use crate::server::Server;
 use crate::{
-    asks, commits, granted, granted_in_time, hinted, is_committed, name, owner, refused, ttl, until,
+    asks, commits, granted, granted_in_time, hinted, is_committed, name, owner, refused, ttl,
 };
 
-async fn cluster() -> Vec<Server> {
-    let mut nodes = Vec::new();
-    for _ in 0..3 {
-        nodes.push(
-            Server::with(&[
-                "--cluster-enabled",
-                "yes",
-                "--cluster-node-timeout",
-                "15000",
-            ])
-            .await,
-        );
-    }
-    let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
-    let created = Command::new("redis-cli")
-        .args(["--cluster", "create"])
-        .args(addresses)
-        .arg("--cluster-yes")
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(created.success());
-    for node in &nodes {
-        until(|| async {
-            let info: String = node.say(&["CLUSTER", "INFO"]).await;
-            info.contains("cluster_state:ok").then_some(())
-        })
-        .await;
-    }
-    nodes
-}
-
-async fn backend(nodes: &[Server]) -> RedisBackend {
-    let url = nodes[0].url().replace("redis://", "redis-cluster://");
+async fn backend(cluster: &RedisCluster) -> RedisBackend {
+    let url = cluster.urls()[0].replace("redis://", "redis-cluster://");
     let options = RedisOptions::new(&url).unwrap();
     options
         .request_timeout(Duration::from_secs(10))
@@ -57,8 +24,8 @@ async fn backend(nodes: &[Server]) -> RedisBackend {
 
 #[tokio::test]
 async fn every_step_works_in_every_slot() {
-    let nodes = cluster().await;
-    let (a, b) = (backend(&nodes).await, backend(&nodes).await);
+    let cluster = RedisCluster::start().await.unwrap();
+    let (a, b) = (backend(&cluster).await, backend(&cluster).await);
     assert!(!a.capabilities().loss_alarm);
     let mut renewals = Vec::new();
     for i in 0..30 {

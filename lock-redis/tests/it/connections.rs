@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use lock_core::{Alarm, Effect, ErrorKind, LockBackend, Then};
+use lock_testkit::service::Data;
 
 use crate::server::Server;
 use crate::{alarmed, asks, commits, granted, granted_in_time, is_committed, name, owner, until};
@@ -97,18 +98,17 @@ async fn a_server_that_forgot_the_scripts_is_sent_them_again() {
 
 #[tokio::test]
 async fn a_server_that_came_back_is_found_again() {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     let backend = server.backend().await;
     let mut alarms = backend.alarms();
     granted(&backend, &asks("x", owner())).await;
-    server.kill();
+    server.kill().await.unwrap();
     let error = until(|| async { backend.acquire(&asks("y", owner())).await.err() }).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     // By now there is no connection on which it could have been sent.
     let error = backend.acquire(&asks("y", owner())).await.unwrap_err();
     assert_eq!(error.effect(), Effect::NotApplied, "{error}");
-    server.run();
-    server.answers().await;
+    server.restart(Data::Keep).await.unwrap();
     alarmed(&mut alarms, Alarm::CheckAll).await;
     granted_in_time(&backend, &asks("z", owner())).await;
 }

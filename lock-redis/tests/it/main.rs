@@ -1,18 +1,26 @@
-//! The backend against a Redis server of its own: see `server.rs`.
+//! The backend, and lock-core's client on it, against a Redis server of their own: see `server.rs`
+//! and `net.rs`.
 #![expect(
+    clippy::arithmetic_side_effects,
+    clippy::future_not_send,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
     clippy::wildcard_enum_match_arm,
     reason = "a test fails by panicking, and waits on a real server with a bound"
 )]
 
+mod cancellation;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connections;
+mod costs;
+mod input;
 mod line;
+mod loss;
+mod net;
+mod outcomes;
 mod pushes;
 mod refusals;
 mod server;
@@ -21,6 +29,8 @@ mod silence;
 mod steps;
 #[cfg(feature = "rustls")]
 mod tls;
+mod waiting;
+mod zombies;
 
 use std::future::Future;
 use std::time::Duration;

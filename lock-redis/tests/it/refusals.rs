@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use lock_core::{Durability, Effect, Error, ErrorKind, LockBackend};
 use lock_redis::{RedisBackend, RedisOptions};
+use lock_testkit::proxy::Proxy;
+use lock_testkit::service::RedisServerOptions;
 
-use crate::server::{Server, free_port};
+use crate::server::Server;
 use crate::{asks, granted, name, owner, until};
 
 #[track_caller]
@@ -52,9 +54,10 @@ async fn a_key_of_another_type_is_named() {
 
 #[tokio::test]
 async fn a_wrong_password_is_denied() {
-    let server = Server::with(&["--requirepass", "s3cret"]).await;
+    let server = Server::with(&RedisServerOptions::new().password("s3cret")).await;
     drop(server.backend().await);
-    for url in [server.url(), server.url().replace("//", "//:wr0ng@")] {
+    let nobody = format!("redis://{}", server.addr());
+    for url in [nobody.replace("//", "//:wr0ng@"), nobody] {
         let error = RedisBackend::connect(&url).await.unwrap_err();
         is(&error, ErrorKind::Denied, "password");
         assert!(!format!("{error:?}").contains("wr0ng"));
@@ -123,7 +126,9 @@ async fn the_documented_privileges_are_enough() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
-    let nobody = format!("redis://127.0.0.1:{}/", free_port());
+    let gone = Proxy::start(([127, 0, 0, 1], 1).into()).await.unwrap();
+    gone.refuse().await;
+    let nobody = gone.url();
     let error = RedisBackend::connect(&nobody).await.unwrap_err();
     is(&error, ErrorKind::Unavailable, &nobody);
     let unknown = "redis://no-such-host.invalid/";
@@ -134,12 +139,12 @@ async fn a_server_that_is_not_there_is_unavailable() {
 #[tokio::test]
 async fn a_database_out_of_range_is_refused_and_one_in_range_is_its_own() {
     let server = Server::start().await;
-    let error = RedisBackend::connect(&format!("{}99", server.url()))
+    let error = RedisBackend::connect(&format!("{}/99", server.url()))
         .await
         .unwrap_err();
     is(&error, ErrorKind::Invalid, "out of range");
     let zero = server.backend().await;
-    let three = RedisBackend::connect(&format!("{}3", server.url()))
+    let three = RedisBackend::connect(&format!("{}/3", server.url()))
         .await
         .unwrap();
     granted(&zero, &asks("x", owner())).await;
@@ -151,11 +156,11 @@ async fn a_replica_is_refused_at_connect_and_told_of_later() {
     let primary = Server::start().await;
     let server = Server::start().await;
     let backend = server.backend().await;
-    let port = primary.port.to_string();
+    let port = primary.port().to_string();
     server.say::<()>(&["REPLICAOF", "127.0.0.1", &port]).await;
     let error = backend.acquire(&asks("x", owner())).await.unwrap_err();
     is(&error, ErrorKind::Unavailable, "connect to the primary");
-    let error = RedisBackend::connect(&server.url()).await.unwrap_err();
+    let error = RedisBackend::connect(server.url()).await.unwrap_err();
     is(&error, ErrorKind::Invalid, "connect to the primary");
     server.say::<()>(&["REPLICAOF", "NO", "ONE"]).await;
     until(|| async { backend.acquire(&asks("z", owner())).await.ok() }).await;
@@ -163,8 +168,13 @@ async fn a_replica_is_refused_at_connect_and_told_of_later() {
 
 #[tokio::test]
 async fn a_server_that_may_evict_locks_is_refused_unless_allowed() {
-    let server = Server::with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]).await;
-    let error = RedisBackend::connect(&server.url()).await.unwrap_err();
+    let server = Server::with(
+        &RedisServerOptions::new()
+            .config("maxmemory 100mb")
+            .config("maxmemory-policy allkeys-lru"),
+    )
+    .await;
+    let error = RedisBackend::connect(server.url()).await.unwrap_err();
     is(&error, ErrorKind::Invalid, "allkeys-lru");
     let options = server.options().danger_allow_eviction_policy("allkeys-lru");
     granted(&options.connect().await.unwrap(), &asks("x", owner())).await;
@@ -190,7 +200,12 @@ async fn durability_is_claimed_only_where_each_write_is_synced() {
         .capabilities()
         .durability;
     assert_eq!(none, Durability::None);
-    let synced = Server::with(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let synced = Server::with(
+        &RedisServerOptions::new()
+            .config("appendonly yes")
+            .config("appendfsync always"),
+    )
+    .await;
     let durability = synced.backend().await.capabilities().durability;
     assert_eq!(durability, Durability::Restart);
 }
@@ -204,8 +219,7 @@ async fn too_few_replicas_fail_an_acquire_and_undo_it() {
     is(&error, ErrorKind::Unavailable, "0 of 1 replicas");
     assert_eq!(server.say::<i64>(&["EXISTS", "x"]).await, 0);
 
-    let port = server.port.to_string();
-    let replica = Server::with(&["--replicaof", "127.0.0.1", &port]).await;
+    let replica = Server::with(&RedisServerOptions::new().replica_of(server.addr())).await;
     let request = asks("y", owner());
     let grant = until(|| async {
         match backend.acquire(&asks("y", request.owner)).await {

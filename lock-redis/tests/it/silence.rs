@@ -18,7 +18,7 @@ fn relay(server: &Server) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let silent = Arc::new(AtomicUsize::new(0));
-    let (below, upstream) = (Arc::clone(&silent), server.port);
+    let (below, upstream) = (Arc::clone(&silent), server.port());
     thread::spawn(move || {
         for (number, client) in listener.incoming().enumerate() {
             let mut client = client.unwrap();

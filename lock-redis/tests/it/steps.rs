@@ -6,6 +6,7 @@ use lock_core::{
     Acquisition, ErrorKind, FencingToken, ForcedRelease, LockBackend, LossCause, Previous, Release,
     Renew, Renewal, Stored, Then,
 };
+use lock_testkit::service::Data;
 
 use crate::server::Server;
 use crate::{
@@ -52,7 +53,7 @@ async fn the_same_owner_is_given_the_same_grant_again() {
 
 #[tokio::test]
 async fn tokens_increase_over_release_expiry_flush_and_restart() {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     let backend = server.backend().await;
     let mut last = FencingToken::new(0);
     for round in 0..4 {
@@ -67,11 +68,7 @@ async fn tokens_increase_over_release_expiry_flush_and_restart() {
             // The lease runs out before the next is granted.
             1 => {}
             2 => server.say(&["FLUSHALL"]).await,
-            _ => {
-                server.kill();
-                server.run();
-                server.answers().await;
-            }
+            _ => server.restart(Data::Discard).await.unwrap(),
         }
     }
     assert!(granted_in_time(&backend, &asks("x", owner())).await.token > last);
