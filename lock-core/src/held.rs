@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
-use crate::answer::{Release, Stored};
+use crate::answer::{LossCause, Release, Renewal, Stored};
 use crate::backoff::Backoff;
 use crate::call::bounded;
 use crate::engine::{Core, Engine};
@@ -129,13 +129,30 @@ impl HeldLease {
         let call = || core.backend.release(hold.name(), hold.owner());
         let (answer, unknown) = repeat(core, &self.options, call).instrument(span).await?;
         if answer == Release::NotHeld && !unknown {
-            // Nobody has told us how; a renewal would, but the lease is being given up anyway.
-            let cause = crate::answer::LossCause::Expired;
+            let cause = self.cause().await;
             declare_lost(core, hold, cause);
             return Err(Error::lease_lost(cause));
         }
         drop(hold.end());
         Ok(())
+    }
+
+    /// How a lease that is gone was lost: a renewal of it says so and changes nothing.
+    async fn cause(&self) -> LossCause {
+        let core = self.core();
+        let request = [self.hold.renew_request().clone()];
+        let ask = async {
+            core.backend
+                .renew(&request)
+                .await
+                .pop()
+                .unwrap_or_else(no_answers)
+        };
+        match bounded(&*core.clock, self.options.request_timeout(), ask).await {
+            Ok(Renewal::Lost { cause }) => cause,
+            // It is not known, and that the record is gone is all that is.
+            Ok(Renewal::Renewed { .. }) | Err(_) => LossCause::Expired,
+        }
     }
 
     /// Stops renewal. One that is under way changes nothing: it cannot revive what is released,
@@ -165,6 +182,13 @@ impl Drop for HeldLease {
             ticket: core.outstanding.ticket(),
         });
     }
+}
+
+fn no_answers() -> Result<Renewal, Error> {
+    Err(Error::new(
+        ErrorKind::Internal,
+        "the backend answered no renewal",
+    ))
 }
 
 /// Sends a request that applies at most once until its answer is known or the patience is spent

@@ -235,3 +235,25 @@ async fn a_grant_that_comes_after_its_own_end_is_not_handed_out() {
     );
     assert_eq!(backend.calls(StepKind::Acquire), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_comes_too_late_says_how_the_lease_was_lost() {
+    let store = MemoryBackend::new();
+    let (locks, backend) = faulty(&store);
+    backend.mute();
+    let mutex = locks.mutex::<()>("m").unwrap();
+    let guard = mutex.lock().await.unwrap();
+    client(&store).force_release("m").await.unwrap();
+    let error = guard.release().await.unwrap_err();
+    assert_eq!(error.loss(), Some(LossCause::Forced));
+    let guard = mutex.lock().await.unwrap();
+    store.wipe();
+    let _next = client(&store)
+        .mutex::<()>("m")
+        .unwrap()
+        .lock()
+        .await
+        .unwrap();
+    let error = guard.release().await.unwrap_err();
+    assert_eq!(error.loss(), Some(LossCause::Displaced));
+}
