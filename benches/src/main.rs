@@ -52,6 +52,11 @@ const ALL: [&str; 10] = [
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What the library warns of belongs beside the figures.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .init();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {

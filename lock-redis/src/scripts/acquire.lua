@@ -53,7 +53,7 @@ else
     'p', previous, 'l', ARGV[4], 'a', whole(math.floor(now / 1000)), 'c', client)
   redis.call('HDEL', record, 'e', 'r')
 end
-keep_record(record, ttl_ms, forget_ms, last, now, ARGV[8] == '1')
+keep_record(record, ttl_ms, forget_ms, last, now, ARGV[8] == '1' and f[8])
 -- The last touch of the key is a read: a write of our own ends the tracking of it.
 redis.call('GET', lock)
 return { 1, tonumber(token), tonumber(reserved), f[8], f[9], previous, redis.call('ZCARD', line) }

@@ -59,15 +59,15 @@ local function cause_of(value, owner, token, rec)
 end
 
 -- Keeps the record for as long as the lease may last and forget_ms more, and for as much longer as
--- its tokens are ahead of the clock; for ever if forget_ms is empty. Spares a value: it is not
--- forgotten sooner than without this.
-local function keep_record(record, ttl_ms, forget_ms, last, now_us, spare)
+-- its tokens are ahead of the clock; for ever if forget_ms is empty. A value that is to be spared is
+-- not forgotten sooner than without this.
+local function keep_record(record, ttl_ms, forget_ms, last, now_us, spare_value)
   if forget_ms == '' then
     redis.call('PERSIST', record)
   else
     local ahead_ms = math.max(0, math.ceil((last - now_us) / 1000))
     local keep_ms = tonumber(ttl_ms) + tonumber(forget_ms) + ahead_ms
-    if spare and redis.call('HEXISTS', record, 's') == 1 then
+    if spare_value then
       local left_ms = redis.call('PTTL', record)
       if left_ms == -1 or left_ms > keep_ms then return end
     end

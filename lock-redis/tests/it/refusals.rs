@@ -97,7 +97,7 @@ async fn a_user_without_privileges_is_told_of_the_acl() {
 #[tokio::test]
 async fn the_documented_privileges_are_enough() {
     let server = Server::start().await;
-    let commands = "evalsha eval getex get set setrange del pttl pexpire persist type hmget hset hdel zadd \
+    let commands = "evalsha eval getex get set setrange del pttl pexpire persist type hmget hset hdel mget zadd \
                     zscore zrem zcard zrange zrevrange zpopmin publish subscribe client|tracking \
                     info time scan";
     let mut words = vec!["ACL", "SETUSER", "least", "on", ">p", "resetchannels"];
