@@ -108,7 +108,7 @@ pub(crate) async fn renewals(server: &RedisServer) -> Result<Vec<Row>, BoxError>
     tokio::time::sleep(ttl * 4).await;
     let (thousand, _) = counter.top_level().await?;
     let held = guards.iter().filter(|guard| guard.is_held()).count();
-    locks.close(Duration::from_secs(5)).await?;
+    release_all(guards).await?;
     Ok(vec![
         Row::new(
             "1 lock held for 12.5 s with a ttl of 3 s",
@@ -133,6 +133,13 @@ async fn hold(locks: &LockClient, count: usize) -> Result<Vec<LockGuard<()>>, Bo
         guards.extend(futures_util::future::try_join_all(taken).await?);
     }
     Ok(guards)
+}
+
+async fn release_all(guards: Vec<LockGuard<()>>) -> Result<(), BoxError> {
+    for guard in guards {
+        guard.release().await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn waiters(server: &RedisServer) -> Result<Row, BoxError> {
@@ -216,7 +223,7 @@ pub(crate) async fn held(server: &RedisServer) -> Result<Vec<Row>, BoxError> {
             ),
         ),
     ];
-    locks.close(Duration::from_secs(10)).await?;
+    release_all(guards).await?;
     Ok(rows)
 }
 
