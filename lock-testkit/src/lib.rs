@@ -3,6 +3,7 @@
 //!
 //! - [`service`] starts a real server for a test, in a container or as a local process, pauses,
 //!   kills and restarts it, and leaves nothing behind.
+//! - [`history`] records what clients asked and were answered, and keeps it as JSON Lines.
 //! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
 //!   what passes, by the clock or by the message.
 //! - [`FaultyBackend`] stands around a backend and does the same to its steps, in virtual time too.
@@ -11,6 +12,7 @@
 
 mod error;
 mod fault;
+pub mod history;
 mod port;
 pub mod proxy;
 pub mod resp;
