@@ -3,6 +3,7 @@
 //!
 //! - [`service`] starts a real server for a test, in a container or as a local process, pauses,
 //!   kills and restarts it, and leaves nothing behind.
+//! - [`checker`] judges histories.
 //! - [`history`] records what clients asked and were answered, and keeps it as JSON Lines.
 //! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
 //!   what passes, by the clock or by the message.
@@ -10,6 +11,7 @@
 //!
 //! This crate knows no lock backend and no database driver: backends have it as a dev-dependency.
 
+pub mod checker;
 mod error;
 mod fault;
 pub mod history;
