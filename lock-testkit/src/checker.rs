@@ -1,9 +1,13 @@
 //! Judges of histories. Each says which property was broken and by which operations, and each fast
 //! one is held against a slow and simple one on random histories.
 //!
+//! - [`token`]: locks with fencing tokens, expiry and unknown outcomes; near linear.
+//! - [`mutex`]: locks without tokens and without unknown outcomes; O(n log n).
 //! - [`linear`]: linearizability of any sequential model, within a budget.
 
 pub mod linear;
+pub mod mutex;
+pub mod token;
 
 use std::error::Error;
 use std::fmt;

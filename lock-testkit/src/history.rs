@@ -75,6 +75,10 @@ impl Value {
     pub const NONE: Self = Self(0);
     /// The value was not recorded, and nothing is checked of it.
     pub const UNSEEN: Self = Self(u32::MAX);
+
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// One operation: what was asked by whom, what was answered, and when.

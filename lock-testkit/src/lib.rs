@@ -5,6 +5,7 @@
 //!   kills and restarts it, and leaves nothing behind.
 //! - [`checker`] judges histories.
 //! - [`history`] records what clients asked and were answered, and keeps it as JSON Lines.
+//! - [`spec`] says what a lock may do, and names what it may not.
 //! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
 //!   what passes, by the clock or by the message.
 //! - [`FaultyBackend`] stands around a backend and does the same to its steps, in virtual time too.
@@ -19,6 +20,7 @@ mod port;
 pub mod proxy;
 pub mod resp;
 pub mod service;
+pub mod spec;
 
 pub use error::SetupError;
 pub use fault::{Fault, FaultyBackend, StepKind};
