@@ -184,7 +184,9 @@ impl<'a> Solver<'a> {
             let lease = &mut self.leases[at];
             lease.end = end;
             let ends_by_commit = self.part.get(lease.release);
-            again |= ends_by_commit.is_some_and(|o| o.step == Step::CommitRelease);
+            // The commit moves with the end, which only peeks can tell: the next one comes later.
+            again |= !self.chain.peeks.is_empty()
+                && ends_by_commit.is_some_and(|o| o.step == Step::CommitRelease);
             again |= self.leases.get(at + 1).is_some_and(|next| next.start < end);
         }
         Ok(again)
