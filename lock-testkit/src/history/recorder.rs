@@ -1,0 +1,115 @@
+//! [`Recorder`]: writes a history while clients run.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lock_core::Clock;
+
+use super::{History, NEVER, Operation, Outcome, Step, Value};
+
+/// Writes a history while clients run; all of them share it and its clock.
+#[derive(Debug)]
+pub struct Recorder {
+    clock: Arc<dyn Clock>,
+    history: Mutex<History>,
+}
+
+/// An operation that was invoked. If it is dropped, as with a cancelled future, its outcome stays
+/// unknown for ever.
+#[derive(Debug)]
+#[must_use = "an invocation that is not completed stays unknown"]
+pub struct Invocation {
+    at: usize,
+}
+
+impl Recorder {
+    /// A recorder of nothing yet.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            history: Mutex::default(),
+        }
+    }
+
+    /// Notes that a client is about to send a request. `token` and `ttl_ns` are 0 and `value` is
+    /// `None` where the step has none.
+    pub fn invoke(
+        &self,
+        client: u32,
+        key: &str,
+        step: Step,
+        token: u64,
+        ttl_ns: u64,
+        value: Option<&str>,
+    ) -> Invocation {
+        let mut history = self.lock();
+        let key = history.key(key);
+        let value = value.map_or(Value::UNSEEN, |text| history.value(text));
+        // Under the mutex, so that stamps are in the order of the operations.
+        let at = history.push(Operation {
+            invoked: self.clock.now().as_nanos(),
+            returned: NEVER,
+            token,
+            ttl_ns,
+            key,
+            client,
+            value,
+            step,
+            outcome: Outcome::Unknown,
+        });
+        Invocation { at }
+    }
+
+    /// Notes the answer to a step that neither grants nor reads.
+    pub fn complete(&self, invocation: Invocation, outcome: Outcome) {
+        self.answer(&invocation, outcome, |_, _| ());
+    }
+
+    /// Notes a grant or a peek: the token and the value, `None` if none was ever written.
+    pub fn read(&self, invocation: Invocation, token: u64, value: Option<&str>) {
+        self.answer(&invocation, Outcome::Done, |operation, history| {
+            operation.token = token;
+            operation.value = value.map_or(Value::NONE, |text| history.value(text));
+        });
+    }
+
+    /// Notes a grant whose value is not of interest, or the token of a lease ended by force.
+    pub fn done_with(&self, invocation: Invocation, token: u64) {
+        self.answer(&invocation, Outcome::Done, |operation, _| {
+            operation.token = token;
+        });
+    }
+
+    /// Notes that an operation of unknown outcome can take effect no longer.
+    pub fn over(&self, invocation: Invocation) {
+        self.answer(&invocation, Outcome::Unknown, |_, _| ());
+    }
+
+    /// What was recorded.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.lock().clone()
+    }
+
+    fn answer(
+        &self,
+        invocation: &Invocation,
+        outcome: Outcome,
+        note: impl FnOnce(&mut Operation, &mut History),
+    ) {
+        let returned = self.clock.now().as_nanos();
+        let mut history = self.lock();
+        let Some(mut operation) = history.operations().get(invocation.at).copied() else {
+            return;
+        };
+        (operation.returned, operation.outcome) = (returned, outcome);
+        note(&mut operation, &mut history);
+        if let Some(there) = history.operation_mut(invocation.at) {
+            *there = operation;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
