@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::answer::{Acquisition, Grant, Previous};
 use crate::backend::Hints;
-use crate::call::bounded;
+use crate::call::{bounded, sleep_until};
 use crate::clock::Moment;
 use crate::engine::{Core, Engine};
 use crate::error::{Effect, Error, ErrorKind};
@@ -250,7 +250,7 @@ impl Run<'_> {
     }
 
     /// Waits for the name's turn, but not past the deadline or the client's end.
-    async fn turn(&self) -> Result<Option<Turn>, Error> {
+    async fn turn(&mut self) -> Result<Option<Turn>, Error> {
         let turn = self.wanted.queue.turn();
         tokio::pin!(turn);
         loop {
@@ -260,7 +260,7 @@ impl Run<'_> {
                 biased;
                 () = self.core.closed() => return Err(closed()),
                 turn = &mut turn => return Ok(turn),
-                () = sleep_until(self.core, self.plan.deadline()) => return Err(self.timed_out()),
+                () = sleep_until(&*self.core.clock, self.plan.deadline()) => return Err(self.timed_out()),
                 () = self.core.clock.sleep_until(look_again) => {
                     self.wanted.engine.ensure_running()?;
                 }
@@ -305,21 +305,16 @@ impl Run<'_> {
         self.core.clock.now().since(self.started)
     }
 
-    fn timed_out(&self) -> Error {
-        let error = Error::new(
-            ErrorKind::Timeout,
-            "it was not free before the caller's time was up",
-        )
-        .with_effect(if self.unknown {
-            Effect::Unknown
-        } else {
-            Effect::NotApplied
-        })
-        .with_effort(self.attempts, self.waited());
-        match &self.last_error {
-            Some(cause) => error.with_source(cause.to_string()),
+    fn timed_out(&mut self) -> Error {
+        let message = "it was not free before the caller's time was up";
+        let error = Error::new(ErrorKind::Timeout, message);
+        let error = match self.last_error.take() {
+            Some(cause) => error.with_source(cause),
             None => error,
-        }
+        };
+        error
+            .or_unknown(self.unknown)
+            .with_effort(self.attempts, self.waited())
     }
 
     fn give_up(&mut self) -> Error {
@@ -327,13 +322,8 @@ impl Run<'_> {
             .last_error
             .take()
             .unwrap_or_else(|| Error::new(ErrorKind::Internal, "gave up without a failure"));
-        let effect = if self.unknown {
-            Effect::Unknown
-        } else {
-            error.effect()
-        };
         error
-            .with_effect(effect)
+            .or_unknown(self.unknown)
             .with_effort(self.attempts, self.waited())
     }
 }
@@ -408,13 +398,6 @@ impl Drop for Sent<'_> {
             turn: self.turn.take(),
             ticket,
         });
-    }
-}
-
-async fn sleep_until(core: &Core, moment: Option<Moment>) {
-    match moment {
-        Some(moment) => core.clock.sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

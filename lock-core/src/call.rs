@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::error::{Effect, Error, ErrorKind};
 
 /// Waits for a call, but no longer than `limit`.
@@ -22,6 +22,17 @@ pub(crate) async fn bounded<T>(
         biased;
         answer = call => answer,
         () = clock.sleep_until(until) => Err(no_answer(limit)),
+    }
+}
+
+/// Waits until the moment has come; for ever if there is none.
+///
+/// # Cancel safety
+/// Safe to drop: it only waits.
+pub(crate) async fn sleep_until(clock: &dyn Clock, moment: Option<Moment>) {
+    match moment {
+        Some(moment) => clock.sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -66,9 +66,9 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 /// The clock of the machine: the default.
 ///
 /// It is tokio's clock plus the time that the machine was suspended (`CLOCK_BOOTTIME` less
-/// `CLOCK_MONOTONIC` on Linux), so it goes on while a laptop or a virtual machine sleeps, and it is
-/// virtual under tokio's paused clock. After a suspension [`now`](Clock::now) is right at once, and
-/// what sleeps wakes within [`SystemClock::RESUME_LAG`].
+/// `CLOCK_MONOTONIC`; Linux and Android only), so it goes on there while a laptop or a virtual machine
+/// sleeps, and it is virtual under tokio's paused clock. After such a suspension
+/// [`now`](Clock::now) is right at once, and what sleeps wakes within [`SystemClock::RESUME_LAG`].
 #[derive(Debug)]
 pub struct SystemClock {
     origin: tokio::time::Instant,
@@ -135,7 +135,7 @@ fn suspended_nanos() -> u64 {
     (boot.saturating_sub(running) / 1_000_000).saturating_mul(1_000_000)
 }
 
-/// Elsewhere tokio's clock is taken as it is; on Windows it goes on during suspension.
+/// Elsewhere tokio's clock is taken as it is, whether or not it goes on during suspension.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn suspended_nanos() -> u64 {
     0

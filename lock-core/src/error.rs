@@ -159,6 +159,15 @@ impl Error {
         self
     }
 
+    /// Makes the effect unknown if an earlier reply is missing.
+    pub(crate) fn or_unknown(self, unknown: bool) -> Self {
+        if unknown {
+            self.with_effect(Effect::Unknown)
+        } else {
+            self
+        }
+    }
+
     pub(crate) fn lease_lost(cause: LossCause) -> Self {
         let mut error = Self::new(ErrorKind::LeaseLost, format!("the lease was lost: {cause}"));
         error.0.loss = Some(cause);

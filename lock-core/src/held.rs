@@ -14,7 +14,7 @@ use crate::error::{Effect, Error, ErrorKind};
 use crate::hold::Hold;
 use crate::instrument;
 use crate::options::LockOptions;
-use crate::reaper::Abandoned;
+use crate::reaper;
 use crate::renewal::declare_lost;
 use crate::request::{Commit, Then};
 use crate::state::State;
@@ -72,7 +72,6 @@ impl HeldLease {
     /// # Cancel safety
     /// Safe to drop: the write either happened or never will, and the lease is released.
     pub(crate) async fn commit(mut self, state: State) -> Result<(), Error> {
-        self.check()?;
         self.begin_end();
         self.store(state, Then::Release).await?;
         drop(self.hold.end());
@@ -107,11 +106,7 @@ impl HeldLease {
                 let error = Error::lease_lost(cause);
                 // An earlier request of ours may have been applied and overwritten since.
                 let overwritten = last_commit.is_some_and(|last| last > hold.token());
-                Err(if unknown && overwritten {
-                    error.with_effect(Effect::Unknown)
-                } else {
-                    error
-                })
+                Err(error.or_unknown(unknown && overwritten))
             }
         }
     }
@@ -171,16 +166,7 @@ impl Drop for HeldLease {
         }
         hold.begin_end();
         core.schedule.remove(hold);
-        core.graveyard.push(Abandoned {
-            name: hold.name().clone(),
-            owner: hold.owner(),
-            until: core
-                .clock
-                .now()
-                .after(hold.renew_request().ttl.as_duration()),
-            turn: hold.end(),
-            ticket: core.outstanding.ticket(),
-        });
+        reaper::abandon(core, hold, hold.end());
     }
 }
 
@@ -216,12 +202,7 @@ where
         unknown |= error.effect() == Effect::Unknown;
         let waited = core.clock.now().since(started);
         if !error.is_retryable() || waited >= options.patience() {
-            let effect = if unknown {
-                Effect::Unknown
-            } else {
-                error.effect()
-            };
-            return Err(error.with_effect(effect).with_effort(attempts, waited));
+            return Err(error.or_unknown(unknown).with_effort(attempts, waited));
         }
         let next = core.clock.now().after(backoff.next(&*core.entropy));
         core.clock.sleep_until(next).await;

@@ -15,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::call::bounded;
 use crate::clock::Moment;
 use crate::engine::Core;
+use crate::hold::Hold;
 use crate::instrument;
 use crate::name::LockName;
 use crate::outstanding::Ticket;
@@ -62,6 +63,18 @@ impl Graveyard {
             .unwrap_or_else(PoisonError::into_inner)
             .pop_front()
     }
+}
+
+/// Hands over a hold that may still be held at the store.
+pub(crate) fn abandon(core: &Core, hold: &Hold, turn: Option<Turn>) {
+    let ttl = hold.renew_request().ttl.as_duration();
+    core.graveyard.push(Abandoned {
+        name: hold.name().clone(),
+        owner: hold.owner(),
+        until: core.clock.now().after(ttl),
+        turn,
+        ticket: core.outstanding.ticket(),
+    });
 }
 
 /// How many release requests are under way at once.

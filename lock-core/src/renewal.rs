@@ -17,14 +17,14 @@ use tracing::Instrument;
 
 use crate::answer::{LossCause, Renewal};
 use crate::backend::{Alarm, Alarms};
-use crate::call::no_answer;
+use crate::call::{no_answer, sleep_until};
 use crate::clock::Moment;
 use crate::engine::Core;
 use crate::error::Error;
 use crate::hold::Hold;
 use crate::instrument;
 use crate::owner::OwnerId;
-use crate::reaper::Abandoned;
+use crate::reaper;
 use crate::request::Renew;
 use plan::{Outcome, Step};
 
@@ -230,20 +230,13 @@ pub(crate) async fn run(core: Arc<Core>) {
         tokio::select! {
             Some(answered) = under_way.next() => take_in(&core, answered),
             () = core.schedule.changed.notified() => {}
-            () = sleep_until(&core, next) => {}
+            () = sleep_until(&*core.clock, next) => {}
             alarm = alarms.next(), if alarms_open => match alarm {
                 Some(alarm) => core.schedule.suspect(&alarm, core.clock.now()),
                 None => alarms_open = false,
             },
             () = core.gone() => return,
         }
-    }
-}
-
-async fn sleep_until(core: &Core, moment: Option<Moment>) {
-    match moment {
-        Some(moment) => core.clock.sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -322,15 +315,6 @@ pub(crate) fn declare_lost(core: &Core, hold: &Hold, cause: LossCause) {
     }
     instrument::lost(hold, cause);
     if matches!(cause, LossCause::Expired | LossCause::Closed) {
-        core.graveyard.push(Abandoned {
-            name: hold.name().clone(),
-            owner: hold.owner(),
-            until: core
-                .clock
-                .now()
-                .after(hold.renew_request().ttl.as_duration()),
-            turn,
-            ticket: core.outstanding.ticket(),
-        });
+        reaper::abandon(core, hold, turn);
     }
 }

@@ -339,7 +339,7 @@ impl Drop for RedisBackend {
     }
 }
 
-/// How many leases one script renews. Before Redis 7.2 client tracking makes the cost of a call grow
+/// How many leases one script renews. In Redis 7.0 client tracking makes the cost of a call grow
 /// with the square of this: 256 leases took a server 45 ms, 32 take less than one.
 const RENEWALS_PER_CALL_MAX: usize = 32;
 

@@ -17,8 +17,8 @@ local function whole(number)
 end
 
 -- Who has the lock key. GETEX without options reads like GET, but is no read to client tracking, so
--- that a refused attempt need not be told of changes to the key. (PTTL is one, and before Redis 7.2
--- any read in a script tracks all of its keys: what comes all the same the client has to ignore.)
+-- that a refused attempt need not be told of changes to the key. (PTTL is one, and in Redis 7.0 any
+-- read in a script tracks all of its keys: what comes all the same the client has to ignore.)
 local function owner_of(key)
   local value = redis.pcall('GETEX', key)
   if type(value) == 'table' then

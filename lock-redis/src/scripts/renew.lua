@@ -1,8 +1,8 @@
 -- KEYS: lock, record, line of each lease. ARGV: owner, token, ttl_ms, forget_ms ('' is never), spare a
 -- value ('1' or '0') of each.
 -- For each lease: {1, others wait}, {0, cause} or {-1, error}.
--- Before Redis 7.2 each read has client tracking remember all keys of the script, so a call costs the
--- square of its leases times the reads of each: few of either.
+-- In Redis 7.0 each read has client tracking remember all keys of the script, so a call costs the square
+-- of its leases times the reads of each: few of either.
 local now = now_us()
 
 local function renew(lock, record, line, owner, token, ttl_ms, forget_ms, spare)

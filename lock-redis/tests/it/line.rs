@@ -14,26 +14,11 @@ const LONG_CLAIM: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn a_release_reserves_the_lock_for_the_first_in_line_and_wakes_it() {
     let server = Server::start().await;
-    let backends = [
-        server
-            .options()
-            .claim_time(LONG_CLAIM)
-            .connect()
-            .await
-            .unwrap(),
-        server
-            .options()
-            .claim_time(LONG_CLAIM)
-            .connect()
-            .await
-            .unwrap(),
-        server
-            .options()
-            .claim_time(LONG_CLAIM)
-            .connect()
-            .await
-            .unwrap(),
-    ];
+    let connect = || async {
+        let options = server.options().claim_time(LONG_CLAIM);
+        options.connect().await.unwrap()
+    };
+    let backends = [connect().await, connect().await, connect().await];
     let holder = asks("x", owner());
     let grant = granted(&backends[0], &holder).await;
     let first = asks("x", owner()).standing_in_line();

@@ -478,7 +478,7 @@ async fn a_program_in_another_language_excludes_and_is_excluded() {
     granted(&backend, &asks("my_lock", owner())).await;
 }
 
-/// Before Redis 7.2 client tracking makes a call cost the square of its leases: a call of 256 took
+/// In Redis 7.0 client tracking makes a call cost the square of its leases: a call of 256 took
 /// 45 ms, and with ten thousand leases the renewals came too late.
 #[tokio::test]
 async fn many_leases_are_renewed_few_at_a_time() {
