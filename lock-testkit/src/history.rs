@@ -14,11 +14,13 @@
 
 mod interner;
 mod lines;
+mod notes;
 mod recorder;
 
 use interner::Interner;
 
 pub use lines::LinesError;
+pub use notes::{Belief, Mark};
 pub use recorder::{Invocation, Recorder};
 
 /// The return of an operation that never returned.
@@ -95,8 +97,10 @@ pub struct Operation {
     pub ttl_ns: u64,
     /// The lock.
     pub key: Key,
-    /// Who asked.
+    /// Which client asked: a process, or what stands for one.
     pub client: u32,
+    /// Which task of that client asked.
+    pub task: u16,
     /// The value read or written.
     pub value: Value,
     /// What was asked.
@@ -111,6 +115,9 @@ pub struct History {
     operations: Vec<Operation>,
     keys: Interner,
     values: Interner,
+    beliefs: Vec<Belief>,
+    marks: Vec<Mark>,
+    healed: Option<u64>,
 }
 
 impl History {
@@ -146,6 +153,40 @@ impl History {
     #[must_use]
     pub fn operations(&self) -> &[Operation] {
         &self.operations
+    }
+
+    /// Notes for how long a client believed that it held a lock.
+    pub fn believe(&mut self, belief: Belief) {
+        self.beliefs.push(belief);
+    }
+
+    /// What clients believed, in the order in which it was noted.
+    #[must_use]
+    pub fn beliefs(&self) -> &[Belief] {
+        &self.beliefs
+    }
+
+    /// Notes something that was done to the run: a fault, say.
+    pub fn mark(&mut self, mark: Mark) {
+        self.marks.push(mark);
+    }
+
+    /// What was done to the run, in the order in which it was noted.
+    #[must_use]
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// Notes the moment from which on nothing is at fault any more.
+    pub const fn heal_at(&mut self, moment: u64) {
+        self.healed = Some(moment);
+    }
+
+    /// The moment from which on nothing was at fault any more, in nanoseconds; `None` if that was
+    /// not noted.
+    #[must_use]
+    pub const fn healed_at(&self) -> Option<u64> {
+        self.healed
     }
 
     pub(crate) fn operation_mut(&mut self, at: usize) -> Option<&mut Operation> {

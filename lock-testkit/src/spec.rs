@@ -15,6 +15,8 @@ use crate::history::{History, NEVER, Operation};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Property {
+    /// DU-1: what the store acknowledged survives what it declares to survive.
+    Du1,
     /// ER-1: errors and refusals say what is so.
     Er1,
     /// FN-1: a commit takes effect only under its own lease.
@@ -25,16 +27,33 @@ pub enum Property {
     Fn3,
     /// FN-4: compare, write and release are one atomic step.
     Fn4,
+    /// IN-1: locks of different names have nothing to do with each other.
+    In1,
     /// LS-1: a lease is no shorter than its ttl, as far as clocks are trusted.
     Ls1,
+    /// LS-2: no lease is handed out that is already past its own deadline.
+    Ls2,
     /// LS-3: a renewal prolongs the lease.
     Ls3,
+    /// LV-1: once the lock is free and nothing is at fault, somebody who waits is granted.
+    Lv1,
+    /// LV-2: a release wakes somebody who waits, without the delay of a timer.
+    Lv2,
+    /// LV-3: an acquire that was cancelled or whose outcome is unknown keeps nobody out for longer
+    /// than its ttl.
+    Lv3,
+    /// LV-4: who waits longest is granted first, where that is declared.
+    Lv4,
     /// ME-1: leases of different tokens do not overlap.
     Me1,
+    /// ME-2: no two clients believe at once that they hold the lock.
+    Me2,
     /// OW-1: renew and release act only for the present token.
     Ow1,
     /// OW-2: who is told that it does not hold the lock really does not.
     Ow2,
+    /// OW-3: two tasks of one client are as much strangers as two clients.
+    Ow3,
     /// TK-1: tokens increase in the order of the grants.
     Tk1,
     /// TK-2: no token is granted twice.
@@ -42,6 +61,31 @@ pub enum Property {
 }
 
 impl Property {
+    /// All of them, by id.
+    pub const ALL: [Self; 21] = [
+        Self::Du1,
+        Self::Er1,
+        Self::Fn1,
+        Self::Fn2,
+        Self::Fn3,
+        Self::Fn4,
+        Self::In1,
+        Self::Ls1,
+        Self::Ls2,
+        Self::Ls3,
+        Self::Lv1,
+        Self::Lv2,
+        Self::Lv3,
+        Self::Lv4,
+        Self::Me1,
+        Self::Me2,
+        Self::Ow1,
+        Self::Ow2,
+        Self::Ow3,
+        Self::Tk1,
+        Self::Tk2,
+    ];
+
     /// The id, as reports and documents write it.
     #[must_use]
     pub const fn id(self) -> &'static str {
@@ -56,19 +100,31 @@ impl Property {
 
     const fn words(self) -> (&'static str, &'static str) {
         match self {
+            Self::Du1 => ("DU-1", "what the store acknowledged did not survive"),
             Self::Er1 => ("ER-1", "refused though nobody held the lock"),
             Self::Fn1 => ("FN-1", "a commit took effect outside its own lease"),
             Self::Fn2 => ("FN-2", "a committed value was lost"),
             Self::Fn3 => ("FN-3", "a value was read that was never committed"),
             Self::Fn4 => ("FN-4", "compare, write and release were not one step"),
+            Self::In1 => ("IN-1", "locks of different names disturb each other"),
             Self::Ls1 => ("LS-1", "a lease ended before its time"),
+            Self::Ls2 => ("LS-2", "a lease was handed out after its own deadline"),
             Self::Ls3 => ("LS-3", "a renewal did not prolong the lease"),
+            Self::Lv1 => ("LV-1", "the lock is free and nobody who waits is granted"),
+            Self::Lv2 => ("LV-2", "a release woke nobody who waits"),
+            Self::Lv3 => ("LV-3", "an abandoned acquire kept the lock taken"),
+            Self::Lv4 => ("LV-4", "somebody was granted before one who waited longer"),
             Self::Me1 => ("ME-1", "two leases overlap"),
+            Self::Me2 => (
+                "ME-2",
+                "two clients believed at once that they hold the lock",
+            ),
             Self::Ow1 => (
                 "OW-1",
                 "a step acted for a token that was not the present one",
             ),
             Self::Ow2 => ("OW-2", "a holder was told that it does not hold the lock"),
+            Self::Ow3 => ("OW-3", "two tasks of one client shared a lease"),
             Self::Tk1 => ("TK-1", "tokens do not increase in the order of the grants"),
             Self::Tk2 => ("TK-2", "a token was granted twice"),
         }

@@ -41,6 +41,7 @@ use gather::Gathered;
 ///     ttl_ns: 100,
 ///     key,
 ///     client: 0,
+///     task: 0,
 ///     value: Value::UNSEEN,
 ///     step: Step::Acquire,
 ///     outcome: Outcome::Done,

@@ -14,6 +14,8 @@ use super::{History, NEVER, Operation, Outcome, Step, Value};
 struct Line<'a> {
     key: Cow<'a, str>,
     client: u32,
+    #[serde(default, skip_serializing_if = "is_zero_task")]
+    task: u16,
     step: Step,
     outcome: Outcome,
     invoked_ns: u64,
@@ -66,6 +68,14 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero_task(number: &u16) -> bool {
+    *number == 0
+}
+
 impl History {
     /// Writes one operation a line.
     ///
@@ -81,6 +91,7 @@ impl History {
             let line = Line {
                 key: Cow::Borrowed(self.key_name(operation.key)),
                 client: operation.client,
+                task: operation.task,
                 step: operation.step,
                 outcome: operation.outcome,
                 invoked_ns: operation.invoked,
@@ -125,6 +136,7 @@ impl History {
                 ttl_ns: read.ttl_ns,
                 key: history.key(&read.key),
                 client: read.client,
+                task: read.task,
                 value,
                 step: read.step,
                 outcome: read.outcome,

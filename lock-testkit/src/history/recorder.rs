@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lock_core::Clock;
+use lock_core::{Clock, Moment};
 
-use super::{History, NEVER, Operation, Outcome, Step, Value};
+use super::{Belief, History, Key, Mark, NEVER, Operation, Outcome, Step, Value};
 
 /// Writes a history while clients run; all of them share it and its clock.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Recorder {
     /// `None` where the step has none.
     pub fn invoke(
         &self,
-        client: u32,
+        (client, task): (u32, u16),
         key: &str,
         step: Step,
         token: u64,
@@ -53,6 +53,7 @@ impl Recorder {
             ttl_ns,
             key,
             client,
+            task,
             value,
             step,
             outcome: Outcome::Unknown,
@@ -83,6 +84,36 @@ impl Recorder {
     /// Notes that an operation of unknown outcome can take effect no longer.
     pub fn over(&self, invocation: Invocation) {
         self.answer(&invocation, Outcome::Unknown, |_, _| ());
+    }
+
+    /// Notes for how long a client believed that it held a lock.
+    pub fn believe(&self, key: &str, note: impl FnOnce(Key) -> Belief) {
+        let mut history = self.lock();
+        let key = history.key(key);
+        history.believe(note(key));
+    }
+
+    /// Notes something that was done to the run, from a moment until now.
+    pub fn mark(&self, from: Moment, client: Option<u32>, text: impl Into<String>) {
+        let until = self.clock.now().as_nanos();
+        self.lock().mark(Mark {
+            from: from.as_nanos(),
+            until,
+            client,
+            text: text.into(),
+        });
+    }
+
+    /// Notes that from now on nothing is at fault any more.
+    pub fn heal(&self) {
+        let now = self.clock.now().as_nanos();
+        self.lock().heal_at(now);
+    }
+
+    /// The present moment, by the clock of the history.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.clock.now()
     }
 
     /// What was recorded.

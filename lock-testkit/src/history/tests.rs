@@ -12,13 +12,13 @@ fn an_operation_is_48_bytes() {
 #[tokio::test(start_paused = true)]
 async fn what_is_written_as_lines_is_read_back() {
     let recorder = Recorder::new(Arc::new(SystemClock::new()));
-    let acquire = recorder.invoke(1, "a\n\"b", Step::Acquire, 0, 5_000, None);
+    let acquire = recorder.invoke((1, 0), "a\n\"b", Step::Acquire, 0, 5_000, None);
     tokio::time::advance(std::time::Duration::from_millis(3)).await;
     recorder.read(acquire, 7, None);
-    let commit = recorder.invoke(1, "a\n\"b", Step::CommitRelease, 7, 0, Some("[7]"));
+    let commit = recorder.invoke((1, 0), "a\n\"b", Step::CommitRelease, 7, 0, Some("[7]"));
     recorder.complete(commit, Outcome::Done);
-    drop(recorder.invoke(2, "c", Step::Release, 9, 0, None));
-    let late = recorder.invoke(2, "c", Step::Release, 9, 0, None);
+    drop(recorder.invoke((2, 3), "c", Step::Release, 9, 0, None));
+    let late = recorder.invoke((2, 3), "c", Step::Release, 9, 0, None);
     recorder.over(late);
     let history = recorder.history();
     let mut lines = Vec::new();

@@ -22,6 +22,7 @@ fn an_explanation_names_the_rule_and_a_line_for_each_culprit() {
         ttl_ns: 0,
         key,
         client: 2,
+        task: 0,
         value,
         step: Step::Commit,
         outcome: Outcome::Done,

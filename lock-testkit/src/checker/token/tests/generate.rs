@@ -19,6 +19,7 @@ pub(super) fn grant(key: Key, invoked: u64, returned: u64, token: u64, ttl_ns: u
         ttl_ns,
         key,
         client: 0,
+        task: 0,
         value: Value::UNSEEN,
         step: Step::Acquire,
         outcome: Outcome::Done,

@@ -51,6 +51,7 @@ impl Script {
             ttl_ns: TTL,
             key: self.key,
             client: 0,
+            task: 0,
             value,
             step,
             outcome,
