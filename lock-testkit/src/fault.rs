@@ -1,18 +1,27 @@
 //! [`FaultyBackend`]: any backend, with replies lost, requests lost and calls that hang.
+//!
+//! What happens is scripted call by call, or it is up to a [`Link`], which a plan disturbs.
+
+mod link;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, ready};
 use lock_core::{
     Acquire, Acquisition, Alarms, Capabilities, Commit, Effect, Error, ErrorKind, ForcedRelease,
     Hints, LockBackend, LockInfo, LockName, OwnerId, Peeked, Release, Renew, Renewal, Stored,
 };
+use serde::{Deserialize, Serialize};
+
+pub use link::{Link, Traffic, Weather};
 
 /// A step of [`LockBackend`] that can be made to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StepKind {
     /// [`LockBackend::acquire`].
@@ -30,7 +39,8 @@ pub enum StepKind {
 }
 
 /// What happens to one call. Both kinds matter: before the effect and after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fault {
     /// Nothing.
@@ -59,6 +69,7 @@ pub enum Fault {
 pub struct FaultyBackend {
     inner: Arc<dyn LockBackend>,
     script: Arc<Mutex<Script>>,
+    link: Option<Link>,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +87,17 @@ impl FaultyBackend {
         Self {
             inner: Arc::new(inner),
             script: Arc::default(),
+            link: None,
+        }
+    }
+
+    /// A backend whose calls travel over this link; nothing is scripted.
+    #[must_use]
+    pub fn over(inner: Arc<dyn LockBackend>, link: Link) -> Self {
+        Self {
+            inner,
+            script: Arc::default(),
+            link: Some(link),
         }
     }
 
@@ -135,8 +157,11 @@ impl FaultyBackend {
         step: StepKind,
         call: impl FnOnce(Arc<dyn LockBackend>) -> BoxFuture<'static, Result<T, Error>> + Send,
     ) -> Result<T, Error> {
-        let fault = self.fault(step);
         let call = call(Arc::clone(&self.inner));
+        if let Some(link) = &self.link {
+            return link.carry(step, call).await;
+        }
+        let fault = self.fault(step);
         tokio::task::yield_now().await;
         let answer = match fault {
             Fault::None => call.await,
@@ -245,17 +270,26 @@ impl LockBackend for FaultyBackend {
         if self.script().mute {
             return Ok(Box::pin(futures_util::stream::pending()));
         }
-        self.run(StepKind::Watch, |inner| {
-            Box::pin(async move { inner.watch(&name).await })
+        let hints = self
+            .run(StepKind::Watch, |inner| {
+                Box::pin(async move { inner.watch(&name).await })
+            })
+            .await?;
+        Ok(match self.link.clone() {
+            Some(link) => Box::pin(hints.filter(move |()| ready(!link.loses_hints()))),
+            None => hints,
         })
-        .await
     }
 
     fn alarms(&self) -> Alarms {
         if self.script().mute {
             return Box::pin(futures_util::stream::pending());
         }
-        self.inner.alarms()
+        let alarms = self.inner.alarms();
+        match self.link.clone() {
+            Some(link) => Box::pin(alarms.filter(move |_| ready(!link.loses_hints()))),
+            None => alarms,
+        }
     }
 
     async fn inspect(&self, name: &LockName) -> Result<LockInfo, Error> {

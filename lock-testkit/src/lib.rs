@@ -13,14 +13,20 @@
 //! This crate knows no lock backend and no database driver: backends have it as a dev-dependency.
 
 pub mod checker;
+mod dice;
 mod error;
 mod fault;
 pub mod history;
+pub mod hunt;
+pub mod plan;
 mod port;
 pub mod proxy;
 pub mod resp;
+pub mod run;
 pub mod service;
+mod signal;
 pub mod spec;
+pub mod subject;
 
 pub use error::SetupError;
-pub use fault::{Fault, FaultyBackend, StepKind};
+pub use fault::{Fault, FaultyBackend, Link, StepKind, Traffic, Weather};

@@ -116,6 +116,25 @@ impl Recorder {
         self.clock.now()
     }
 
+    /// Notes that a client stopped waiting and told the store so, which it began to do at `since`.
+    /// Until then the lock may have been kept for it.
+    pub fn left(&self, invocation: Invocation, since: Moment) {
+        let now = self.clock.now().as_nanos();
+        let waited = self.lock().operations().get(invocation.at).copied();
+        self.over(invocation);
+        if let Some(waited) = waited {
+            let mut history = self.lock();
+            let _at: usize = history.push(Operation {
+                invoked: since.as_nanos().min(now),
+                returned: now,
+                ttl_ns: 0,
+                step: Step::Release,
+                outcome: Outcome::Done,
+                ..waited
+            });
+        }
+    }
+
     /// What was recorded.
     #[must_use]
     pub fn history(&self) -> History {

@@ -1,0 +1,322 @@
+//! [`Link`]: the way between one client and its store, which plans disturb.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use lock_core::{Clock, Effect, Error, Moment};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::{Fault, StepKind, failure};
+use crate::dice::Dice;
+use crate::signal::Signal;
+
+/// How long requests and replies travel, and how often they are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Weather {
+    /// The longest time that one way takes, in milliseconds; each message draws its own.
+    pub latency_ms_max: u64,
+    /// Of a million messages so many are lost.
+    pub loss_ppm: u32,
+    /// After so many milliseconds without a reply a call fails.
+    pub request_timeout_ms: u64,
+}
+
+impl Weather {
+    /// Nothing is lost and nothing takes time of its own: for links over a real network.
+    pub const CALM: Self = Self {
+        latency_ms_max: 0,
+        loss_ppm: 0,
+        request_timeout_ms: 0,
+    };
+
+    /// Up to `latency_ms_max` each way, so many of a million messages lost.
+    #[must_use]
+    pub const fn new(latency_ms_max: u64, loss_ppm: u32, request_timeout_ms: u64) -> Self {
+        Self {
+            latency_ms_max,
+            loss_ppm,
+            request_timeout_ms,
+        }
+    }
+}
+
+/// What went over a link so far: tells whether a call that failed can have taken effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Requests that reached the store.
+    pub forwarded: u64,
+    /// Requests that still may reach the store, or are being worked on there.
+    pub under_way: u64,
+}
+
+/// The way between one client and its store. Clones are the same link.
+///
+/// A message that was sent travels on even if whoever sent it goes away, as on a real line.
+#[derive(Clone)]
+pub struct Link {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    weather: Weather,
+    state: Mutex<State>,
+    /// 1 while the client's process stands still.
+    frozen: Signal,
+}
+
+#[derive(Debug)]
+struct State {
+    dice: Dice,
+    requests_lost: bool,
+    replies_lost: bool,
+    hints_lost: bool,
+    starved: Option<StepKind>,
+    rules: BTreeMap<(StepKind, u32), Fault>,
+    calls: BTreeMap<StepKind, u32>,
+    traffic: Traffic,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("weather", &self.shared.weather)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// A link with this weather; chance comes from the seed.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, weather: Weather, seed: u64) -> Self {
+        let state = State {
+            dice: Dice::new(seed),
+            requests_lost: false,
+            replies_lost: false,
+            hints_lost: false,
+            starved: None,
+            rules: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            traffic: Traffic::default(),
+        };
+        Self {
+            shared: Arc::new(Shared {
+                clock,
+                weather,
+                state: Mutex::new(state),
+                frozen: Signal::default(),
+            }),
+        }
+    }
+
+    /// Says what happens to the `nth` call of the step, counted from 0 over the link's whole life.
+    pub fn at(&self, step: StepKind, nth: u32, fault: Fault) {
+        let _before: Option<Fault> = self.state().rules.insert((step, nth), fault);
+    }
+
+    /// Loses every request, every reply, or both, until told otherwise.
+    pub fn lose(&self, requests: bool, replies: bool) {
+        let mut state = self.state();
+        (state.requests_lost, state.replies_lost) = (requests, replies);
+    }
+
+    /// Makes every call of this step hang while it lasts: a task that gets no turn to run.
+    pub fn starve(&self, step: Option<StepKind>) {
+        self.state().starved = step;
+    }
+
+    /// Loses every hint and every alarm, until told otherwise: the push channel alone is cut.
+    pub fn lose_hints(&self, lost: bool) {
+        self.state().hints_lost = lost;
+    }
+
+    pub(super) fn loses_hints(&self) -> bool {
+        let state = self.state();
+        state.hints_lost || state.replies_lost
+    }
+
+    /// The client's process stands still: no call begins and no answer is heard.
+    pub fn freeze(&self, frozen: bool) {
+        self.shared.frozen.set(u32::from(frozen));
+    }
+
+    /// Nothing is at fault any more, apart from the weather's latency.
+    pub fn heal(&self) {
+        self.lose(false, false);
+        self.lose_hints(false);
+        self.starve(None);
+        self.freeze(false);
+        let mut state = self.state();
+        state.rules.clear();
+        state.dice.calm = true;
+    }
+
+    /// What went over it so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.state().traffic
+    }
+
+    /// Waits while the client's process stands still.
+    pub async fn thaw(&self) {
+        self.shared.frozen.until(|frozen| frozen == 0).await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        let state = self.shared.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the next call of the step fares.
+    fn draw(&self, step: StepKind) -> Trip {
+        let weather = self.shared.weather;
+        let mut state = self.state();
+        let calls = state.calls.entry(step).or_default();
+        let nth = *calls;
+        *calls = calls.saturating_add(1);
+        let fault = state.rules.remove(&(step, nth)).unwrap_or(Fault::None);
+        let longest = weather.latency_ms_max;
+        let mut latency = || Duration::from_millis(state.dice.up_to(longest));
+        let (out, back) = (latency(), latency());
+        let mut is_lost = || state.dice.is_unlucky(weather.loss_ppm);
+        let (request_lost, reply_lost) = (is_lost(), is_lost());
+        Trip {
+            fault,
+            out,
+            back,
+            request_lost: request_lost || state.requests_lost || state.starved == Some(step),
+            reply_lost: reply_lost || state.replies_lost,
+        }
+    }
+
+    /// Takes one call over the link.
+    pub(super) async fn carry<T: Send + 'static>(
+        &self,
+        step: StepKind,
+        call: BoxFuture<'static, Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.thaw().await;
+        let trip = self.draw(step);
+        let started = self.shared.clock.now();
+        let (answered, answer) = oneshot::channel();
+        match trip.fault {
+            Fault::Refuse => return Err(failure("the connection was refused", Effect::NotApplied)),
+            Fault::LoseRequest | Fault::HangBefore => {}
+            Fault::DelayReply(_)
+            | Fault::HangAfter
+            | Fault::Late(_)
+            | Fault::LoseReply
+            | Fault::None => {
+                if !trip.request_lost {
+                    self.under_way(1);
+                    // CANCEL: what was sent travels on without its sender.
+                    drop(tokio::spawn(self.clone().deliver(trip, call, answered)));
+                }
+            }
+        }
+        let answer = self.reply(answer, trip.fault, started).await;
+        self.thaw().await;
+        answer
+    }
+
+    async fn deliver<T>(
+        self,
+        trip: Trip,
+        call: BoxFuture<'static, Result<T, Error>>,
+        answered: oneshot::Sender<Result<T, Error>>,
+    ) {
+        let late = if let Fault::Late(late) = trip.fault {
+            late
+        } else {
+            Duration::ZERO
+        };
+        self.pause(trip.out.saturating_add(late)).await;
+        let answer = call.await;
+        {
+            let mut state = self.state();
+            let traffic = &mut state.traffic;
+            traffic.under_way = traffic.under_way.saturating_sub(1);
+            traffic.forwarded = traffic.forwarded.saturating_add(1);
+        }
+        if matches!(
+            trip.fault,
+            Fault::HangAfter | Fault::Late(_) | Fault::LoseReply
+        ) {
+            return;
+        }
+        let held_back = if let Fault::DelayReply(delay) = trip.fault {
+            delay
+        } else {
+            Duration::ZERO
+        };
+        self.pause(trip.back.saturating_add(held_back)).await;
+        if !trip.reply_lost {
+            // Whoever asked may be gone.
+            let _gone = answered.send(answer);
+        }
+    }
+
+    /// Waits for the answer, or for the time after which none is expected.
+    async fn reply<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, Error>>,
+        fault: Fault,
+        started: Moment,
+    ) -> Result<T, Error> {
+        let limit = Duration::from_millis(self.shared.weather.request_timeout_ms);
+        let missing = || failure("no reply came in time", Effect::Unknown);
+        let is_bounded = !limit.is_zero() && !matches!(fault, Fault::DelayReply(_));
+        let waits = is_bounded.then(|| started.after(limit));
+        let mut answer = answer;
+        let gone = matches!(fault, Fault::HangBefore | Fault::HangAfter);
+        let until = async {
+            match waits {
+                Some(until) => self.shared.clock.sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = &mut answer => match answer {
+                Ok(answer) => return answer,
+                Err(_) if gone || waits.is_some() => {}
+                Err(_) => return Err(missing()),
+            },
+            () = until => return Err(missing()),
+        }
+        // Nobody will answer: it takes the whole time to find that out.
+        match waits {
+            Some(until) => self.shared.clock.sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+        Err(missing())
+    }
+
+    fn under_way(&self, more: u64) {
+        let mut state = self.state();
+        state.traffic.under_way = state.traffic.under_way.saturating_add(more);
+    }
+
+    async fn pause(&self, length: Duration) {
+        if !length.is_zero() {
+            let until = self.shared.clock.now().after(length);
+            self.shared.clock.sleep_until(until).await;
+        }
+    }
+}
+
+/// How one call fares.
+#[derive(Clone, Copy, Debug)]
+struct Trip {
+    fault: Fault,
+    out: Duration,
+    back: Duration,
+    request_lost: bool,
+    reply_lost: bool,
+}

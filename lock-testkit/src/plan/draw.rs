@@ -1,0 +1,245 @@
+//! Draws plans for proptest.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::{Act, End, NetworkFault, Plan, PlannedFault, Work};
+use crate::fault::{Fault, StepKind, Weather};
+use crate::subject::{ServerFault, Traits};
+
+/// What plans are made of.
+#[derive(Clone, Debug)]
+#[must_use]
+#[non_exhaustive]
+pub struct Mix {
+    /// The ttl of every lease, in milliseconds.
+    pub ttl_ms: u64,
+    /// How many clients at most.
+    pub clients: usize,
+    /// How many tasks a client has at most.
+    pub tasks: usize,
+    /// How many acts a task has at most.
+    pub acts: usize,
+    /// How many names at most.
+    pub keys: u8,
+    /// How many faults at most.
+    pub faults: usize,
+    /// The network where it is simulated.
+    pub weather: Weather,
+    /// Whether leases are prolonged.
+    pub renews: bool,
+    /// Whether values are written and read.
+    pub state: bool,
+    /// What may be done to the store.
+    pub server: Vec<ServerFault>,
+    /// What may be done to the network of a client.
+    pub network: Vec<NetworkFault>,
+}
+
+impl Mix {
+    /// Four clients, eight acts each, in virtual time, on a network that loses two messages of a
+    /// hundred.
+    pub fn simulated(traits: &Traits) -> Self {
+        Self {
+            ttl_ms: 100,
+            clients: 4,
+            tasks: 2,
+            acts: 8,
+            keys: 2,
+            faults: 4,
+            weather: Weather::new(3, 20_000, 25),
+            renews: traits.renews,
+            state: traits.state,
+            server: Vec::new(),
+            network: vec![
+                NetworkFault::BlackHole {
+                    requests: true,
+                    replies: false,
+                },
+                NetworkFault::BlackHole {
+                    requests: false,
+                    replies: true,
+                },
+                NetworkFault::HintsLost,
+                NetworkFault::RenewalsStarved,
+            ],
+        }
+    }
+
+    /// Leases of this length.
+    pub const fn ttl_ms(mut self, ttl_ms: u64) -> Self {
+        self.ttl_ms = ttl_ms;
+        self
+    }
+
+    /// The store may suffer this.
+    pub fn server(mut self, faults: impl IntoIterator<Item = ServerFault>) -> Self {
+        self.server.extend(faults);
+        self
+    }
+}
+
+/// Plans of this mix. They shrink: whole clients and tasks, then faults, then acts, then times.
+pub fn plans(mix: &Mix) -> BoxedStrategy<Plan> {
+    let Mix {
+        ttl_ms,
+        weather,
+        keys,
+        ..
+    } = *mix;
+    let task = vec(act(mix), 1..=mix.acts);
+    let client = vec(task, 1..=mix.tasks);
+    let clients = vec(client, 1..=mix.clients);
+    let faults = vec(fault(mix), 0..=mix.faults);
+    // The seed decides nothing that a smaller one would make simpler.
+    let seed = any::<u64>().no_shrink();
+    (clients, faults, 1..=keys, seed)
+        .prop_map(move |(clients, faults, keys, seed)| Plan {
+            seed,
+            ttl_ms,
+            keys,
+            weather,
+            clients: clients
+                .into_iter()
+                .map(|tasks| with_keys(tasks, keys))
+                .collect(),
+            faults,
+        })
+        .boxed()
+}
+
+/// Brings the numbers of names into bounds.
+fn with_keys(mut tasks: Vec<Vec<Act>>, keys: u8) -> Vec<Vec<Act>> {
+    for act in tasks.iter_mut().flatten() {
+        match act {
+            Act::Cancel { key, .. } | Act::Hold { key, .. } | Act::Peek { key } => {
+                *key = key.checked_rem(keys).unwrap_or(0);
+            }
+            Act::Rest { .. } => {}
+        }
+    }
+    tasks
+}
+
+fn act(mix: &Mix) -> BoxedStrategy<Act> {
+    let ttl = mix.ttl_ms;
+    let key = || 0..mix.keys.max(1);
+    let wait = prop_oneof![2 => Just(0), 3 => 0..=ttl.saturating_mul(4)];
+    let work = vec(work(mix), 0..4);
+    let hold =
+        (key(), wait.clone(), work, end(mix)).prop_map(|(key, wait_ms, work, end)| Act::Hold {
+            key,
+            wait_ms,
+            work,
+            end,
+        });
+    let cancel = (key(), wait, 0_u32..6).prop_map(|(key, wait_ms, polls)| Act::Cancel {
+        key,
+        wait_ms,
+        polls,
+    });
+    let rest = (0..=ttl).prop_map(|ms| Act::Rest { ms });
+    if mix.state {
+        let peek = key().prop_map(|key| Act::Peek { key });
+        prop_oneof![10 => hold, 1 => cancel, 1 => rest, 1 => peek].boxed()
+    } else {
+        prop_oneof![10 => hold, 1 => cancel, 1 => rest].boxed()
+    }
+}
+
+fn work(mix: &Mix) -> BoxedStrategy<Work> {
+    let ttl = mix.ttl_ms;
+    // Mostly shorter than the lease; now and then a pause that outlives it.
+    let keep = prop_oneof![
+        5 => 0..=ttl / 4,
+        1 => ttl / 4..=ttl.saturating_mul(2),
+    ];
+    let keep = keep.prop_map(|ms| Work::Keep { ms });
+    match (mix.renews, mix.state) {
+        (true, true) => {
+            prop_oneof![4 => keep, 2 => Just(Work::Renew), 2 => Just(Work::Save)].boxed()
+        }
+        (true, false) => prop_oneof![4 => keep, 2 => Just(Work::Renew)].boxed(),
+        (false, true) => prop_oneof![4 => keep, 2 => Just(Work::Save)].boxed(),
+        (false, false) => keep.boxed(),
+    }
+}
+
+fn end(mix: &Mix) -> BoxedStrategy<End> {
+    let release = prop_oneof![
+        4 => Just(End::Release),
+        1 => Just(End::ReleaseTwice),
+        1 => Just(End::Abandon),
+    ];
+    if mix.state {
+        prop_oneof![2 => Just(End::Commit), 1 => release].boxed()
+    } else {
+        release.boxed()
+    }
+}
+
+fn fault(mix: &Mix) -> BoxedStrategy<PlannedFault> {
+    let ttl = mix.ttl_ms;
+    let clients = u32::try_from(mix.clients).unwrap_or(u32::MAX).max(1);
+    let client = || 0..clients;
+    let when = || 0..=ttl.saturating_mul(8);
+    let long = || 1..=ttl.saturating_mul(2);
+    let call =
+        (client(), step(), 0_u32..12, call_fault(ttl)).prop_map(|(client, step, nth, fault)| {
+            PlannedFault::Call {
+                client,
+                step,
+                nth,
+                fault,
+            }
+        });
+    let freeze =
+        (client(), when(), long()).prop_map(|(client, at_ms, for_ms)| PlannedFault::Freeze {
+            client,
+            at_ms,
+            for_ms,
+        });
+    let crash =
+        (client(), when()).prop_map(|(client, at_ms)| PlannedFault::Crash { client, at_ms });
+    let mut kinds = vec![call.boxed(), freeze.boxed(), crash.boxed()];
+    if !mix.network.is_empty() {
+        let fault = proptest::sample::select(mix.network.clone());
+        let network =
+            (client(), when(), long(), fault).prop_map(|(client, at_ms, for_ms, fault)| {
+                PlannedFault::Network {
+                    client,
+                    at_ms,
+                    for_ms,
+                    fault,
+                }
+            });
+        kinds.push(network.boxed());
+    }
+    if !mix.server.is_empty() {
+        let fault = proptest::sample::select(mix.server.clone());
+        let server =
+            (when(), fault).prop_map(|(at_ms, fault)| PlannedFault::Server { at_ms, fault });
+        kinds.push(server.boxed());
+    }
+    proptest::strategy::Union::new(kinds).boxed()
+}
+
+fn step() -> impl Strategy<Value = StepKind> {
+    prop_oneof![
+        Just(StepKind::Acquire),
+        Just(StepKind::Commit),
+        Just(StepKind::Release),
+        Just(StepKind::Renew),
+    ]
+}
+
+fn call_fault(ttl: u64) -> impl Strategy<Value = Fault> {
+    let late = move || (0..=ttl.saturating_mul(2)).prop_map(std::time::Duration::from_millis);
+    prop_oneof![
+        Just(Fault::Refuse),
+        Just(Fault::LoseRequest),
+        Just(Fault::LoseReply),
+        late().prop_map(Fault::DelayReply),
+        late().prop_map(Fault::Late),
+    ]
+}

@@ -1,0 +1,141 @@
+//! Runs a [`Plan`] against a [`Subject`] and records what happens.
+//!
+//! First comes the phase of the plan, with its faults; then everything is healed, what is still under
+//! way arrives or is given up, and every client takes every lock once more: whoever still cannot be
+//! granted then is a matter of liveness.
+//!
+//! The value of each lock is the list of the tokens under which it was written, so that one read
+//! shows the order of all commits (after Elle: Kingsbury, Alvaro, "Elle: Inferring Isolation
+//! Anomalies from Experimental Observations", VLDB 2020).
+//!
+//! # Invariants
+//! 1. The stamp of an invocation is taken before the call, that of a return after it.
+//! 2. An outcome that nobody knows is never recorded as known. What the link can tell is used: a call
+//!    of which nothing was sent had no effect, and one of which nothing is under way any more can
+//!    have none from then on.
+//! 3. The runner itself never waits without a bound.
+
+mod disturb;
+mod player;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lock_core::{Clock, SystemClock};
+use tokio::task::JoinSet;
+
+use crate::SetupError;
+use crate::history::{History, Recorder};
+use crate::plan::{Act, End, Plan, Work};
+use crate::subject::Subject;
+use disturb::Disturber;
+use player::Player;
+
+/// Runs a plan and returns what was recorded.
+///
+/// # Errors
+/// If the world cannot be provided, or if the run does not end.
+pub async fn run(
+    plan: &Plan,
+    subject: &dyn Subject,
+    clock: Arc<dyn Clock>,
+) -> Result<History, SetupError> {
+    let world: Arc<dyn crate::subject::World> =
+        subject.world(plan.seed, Arc::clone(&clock)).await?.into();
+    let stage = Stage {
+        recorder: Arc::new(Recorder::new(Arc::clone(&clock))),
+        clock: Arc::clone(&clock),
+        ttl: Duration::from_millis(plan.ttl_ms),
+    };
+    let disturber = Disturber::new(plan, Arc::clone(&world), &stage).await?;
+    let ends = async {
+        let disturbing = disturber.start(plan, &stage);
+        let mut tasks = JoinSet::new();
+        for (client, scripts) in (0_u32..).zip(&plan.clients) {
+            for (task, script) in (0_u16..).zip(scripts) {
+                let player = Player::new(&stage, &disturber, client, task);
+                drop(tasks.spawn(player.play(script.clone())));
+            }
+        }
+        finish(tasks).await?;
+        disturbing.stop().await?;
+        disturber.heal(&stage).await?;
+        let mut tasks = JoinSet::new();
+        for (client, _) in (0_u32..).zip(&plan.clients) {
+            let player = Player::new(&stage, &disturber, client, 0);
+            drop(tasks.spawn(player.play(healed(plan))));
+        }
+        finish(tasks).await
+    };
+    let until = clock.now().after(RUN_MAX);
+    tokio::select! {
+        biased;
+        ended = ends => ended?,
+        () = clock.sleep_until(until) => {
+            return Err(SetupError::new(format!(
+                "a run did not end within {} s: a client of {} hangs",
+                RUN_MAX.as_secs(),
+                subject.name()
+            )));
+        }
+    }
+    Ok(stage.recorder.history())
+}
+
+/// Runs a plan in virtual time, on this thread. The same plan gives the same history.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_virtual(plan: &Plan, subject: &dyn Subject) -> Result<History, SetupError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .map_err(|e| SetupError::new("cannot start a runtime").with_source(e))?;
+    runtime.block_on(async {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        run(plan, subject, clock).await
+    })
+}
+
+/// What every player needs.
+#[derive(Clone)]
+struct Stage {
+    recorder: Arc<Recorder>,
+    clock: Arc<dyn Clock>,
+    ttl: Duration,
+}
+
+impl Stage {
+    async fn sleep(&self, length: Duration) {
+        if !length.is_zero() {
+            self.clock.sleep_until(self.clock.now().after(length)).await;
+        }
+    }
+}
+
+async fn finish(mut tasks: JoinSet<()>) -> Result<(), SetupError> {
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(|e| SetupError::new("a client panicked").with_source(e))?;
+    }
+    Ok(())
+}
+
+/// What every client does when nothing is at fault any more.
+fn healed(plan: &Plan) -> Vec<Act> {
+    let hold = |key| Act::Hold {
+        key,
+        wait_ms: plan.ttl_ms.saturating_mul(HEALED_WAIT_TTLS),
+        work: vec![Work::Keep { ms: 1 }],
+        end: End::Commit,
+    };
+    let mut acts: Vec<Act> = (0..plan.keys).map(hold).collect();
+    acts.extend((0..plan.keys).map(|key| Act::Peek { key }));
+    acts
+}
+
+/// No run takes longer, whatever its clients do.
+const RUN_MAX: Duration = Duration::from_secs(300);
+
+/// In the healed phase everybody waits for so many ttls.
+const HEALED_WAIT_TTLS: u64 = 8;

@@ -1,0 +1,84 @@
+//! Plans in virtual time: they repeat, they shrink, and the reference backend passes them.
+
+use std::sync::Arc;
+
+use lock_core::{LockBackend, MemoryBackend};
+use lock_testkit::checker::token;
+use lock_testkit::history::History;
+use lock_testkit::hunt::{Plans, hunt_virtual};
+use lock_testkit::plan::{Mix, Plan};
+use lock_testkit::run::run_virtual;
+use lock_testkit::spec::{Bound, Verdict, Violation};
+use lock_testkit::subject::{Simulated, Store, Traits};
+
+struct Memory(MemoryBackend);
+
+impl Store for Memory {
+    fn client(&self, _number: u32) -> Arc<dyn LockBackend> {
+        Arc::new(self.0.another_client())
+    }
+}
+
+fn traits() -> Traits {
+    Traits::of(MemoryBackend::new().capabilities())
+}
+
+fn memory() -> Simulated {
+    Simulated::new("memory", traits(), |_seed, clock| {
+        Box::new(Memory(MemoryBackend::with_clock(clock)))
+    })
+}
+
+fn lines(history: &History) -> String {
+    let mut lines = Vec::new();
+    history.write_lines(&mut lines).unwrap();
+    String::from_utf8(lines).unwrap()
+}
+
+fn judge(history: &History) -> Option<Violation> {
+    match token::check(history, Bound::DEFAULT, 1_000_000) {
+        Verdict::Invalid(violation) => Some(violation),
+        Verdict::Valid => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn cases(default: u32) -> u32 {
+    let asked = std::env::var("LOCK_TESTKIT_CASES").ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn the_same_plan_gives_the_same_history() {
+    for plan in Plans::new(&Mix::simulated(&traits()), 7).take(200) {
+        let once = run_virtual(&plan, &memory()).unwrap();
+        let again = run_virtual(&plan, &memory()).unwrap();
+        let (once, again) = (lines(&once), lines(&again));
+        let differs = once.lines().zip(again.lines()).position(|(a, b)| a != b);
+        assert_eq!(differs, None, "{}\n{once}\n{again}", plan.to_line());
+        assert_eq!(once, again);
+    }
+}
+
+#[test]
+fn a_plan_is_read_back_from_its_line() {
+    for plan in Plans::new(&Mix::simulated(&traits()), 8).take(50) {
+        let line = plan.to_line();
+        assert!(!line.contains('\n'));
+        assert_eq!(Plan::from_line(&line).unwrap(), plan);
+    }
+}
+
+#[test]
+fn the_reference_backend_passes_random_plans() {
+    let mix = Mix::simulated(&traits());
+    let found = hunt_virtual(&memory(), &mix, 1, cases(300), judge).unwrap();
+    if let Some(found) = found {
+        panic!(
+            "{}\n{}\n{}",
+            found.violation.explain(&found.history),
+            found.plan.to_line(),
+            lines(&found.history)
+        );
+    }
+}
