@@ -189,6 +189,15 @@ impl History {
         self.healed
     }
 
+    /// Gives every operation of unknown outcome that has no end this one.
+    pub(crate) fn settle(&mut self, now: u64) {
+        for operation in &mut self.operations {
+            if operation.outcome == Outcome::Unknown {
+                operation.returned = operation.returned.min(now);
+            }
+        }
+    }
+
     pub(crate) fn operation_mut(&mut self, at: usize) -> Option<&mut Operation> {
         self.operations.get_mut(at)
     }

@@ -43,6 +43,7 @@ pub async fn run(
     let world: Arc<dyn crate::subject::World> =
         subject.world(plan.seed, Arc::clone(&clock)).await?.into();
     let stage = Stage {
+        prefix: world.prefix().into(),
         recorder: Arc::new(Recorder::new(Arc::clone(&clock))),
         clock: Arc::clone(&clock),
         ttl: Duration::from_millis(plan.ttl_ms),
@@ -101,6 +102,8 @@ pub fn run_virtual(plan: &Plan, subject: &dyn Subject) -> Result<History, SetupE
 /// What every player needs.
 #[derive(Clone)]
 struct Stage {
+    /// What every name begins with.
+    prefix: Arc<str>,
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
     ttl: Duration,

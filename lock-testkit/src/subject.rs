@@ -5,6 +5,7 @@
 //! tasks share it. [`StepClient`] drives a [`LockBackend`](lock_core::LockBackend) step by step and
 //! does what no careful client does: it goes on after its lease is over, and repeats itself.
 
+mod served;
 mod simulated;
 mod steps;
 
@@ -16,11 +17,13 @@ use async_trait::async_trait;
 use lock_core::{Capabilities, Clock, Effect, Moment, Then};
 use serde::{Deserialize, Serialize};
 
+pub use served::{Served, ServedStore, Setup};
 pub use simulated::{Simulated, Store};
 pub use steps::StepClient;
 
 use crate::SetupError;
 use crate::fault::Link;
+use crate::plan::NetworkFault;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,14 +242,29 @@ pub trait World: Send + Sync {
     /// If it cannot be made.
     async fn client(&self, number: u32, link: Link) -> Result<Arc<dyn Client>, SetupError>;
 
+    /// What every name begins with, so that runs that share a store do not meet.
+    fn prefix(&self) -> String {
+        String::new()
+    }
+
     /// Does something to the store, and comes back when it is done; `false` if this world cannot.
     ///
     /// # Errors
     /// If it should have been done and failed.
     async fn server(&self, fault: &ServerFault) -> Result<bool, SetupError>;
 
-    /// Disturbs the network of one client beyond what its [`Link`] does; `None` ends it.
-    async fn network(&self, _client: u32, _fault: Option<&crate::plan::NetworkFault>) {}
+    /// Disturbs the network of one client, or with `None` ends that; `false` if there is no network
+    /// of its own, and it is up to the client's [`Link`].
+    ///
+    /// # Errors
+    /// If it should have been done and failed.
+    async fn network(
+        &self,
+        _client: u32,
+        _fault: Option<&NetworkFault>,
+    ) -> Result<bool, SetupError> {
+        Ok(false)
+    }
 }
 
 /// A kind of lock under test.

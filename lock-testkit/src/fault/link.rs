@@ -53,6 +53,16 @@ pub struct Traffic {
     pub forwarded: u64,
     /// Requests that still may reach the store, or are being worked on there.
     pub under_way: u64,
+    /// Requests of which the store's own driver could not tell what became of them.
+    pub unsure: u64,
+}
+
+impl Traffic {
+    /// Whether no request can take effect any more.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        self.under_way == 0 && self.unsure == 0
+    }
 }
 
 /// The way between one client and its store. Clones are the same link.
@@ -239,10 +249,14 @@ impl Link {
         self.pause(trip.out.saturating_add(late)).await;
         let answer = call.await;
         {
+            let is_unsure = answer
+                .as_ref()
+                .is_err_and(|e| e.effect() != Effect::NotApplied);
             let mut state = self.state();
             let traffic = &mut state.traffic;
             traffic.under_way = traffic.under_way.saturating_sub(1);
             traffic.forwarded = traffic.forwarded.saturating_add(1);
+            traffic.unsure = traffic.unsure.saturating_add(u64::from(is_unsure));
         }
         if matches!(
             trip.fault,

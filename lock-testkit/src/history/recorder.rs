@@ -110,6 +110,12 @@ impl Recorder {
         self.lock().heal_at(now);
     }
 
+    /// Notes that nothing that was asked so far can take effect from now on.
+    pub fn settle(&self) {
+        let now = self.clock.now().as_nanos();
+        self.lock().settle(now);
+    }
+
     /// The present moment, by the clock of the history.
     #[must_use]
     pub fn now(&self) -> Moment {

@@ -66,6 +66,34 @@ impl Mix {
         }
     }
 
+    /// Three clients, four acts each, in real time: the network that is disturbed is a real one.
+    pub fn served(traits: &Traits) -> Self {
+        Self {
+            ttl_ms: 400,
+            clients: 3,
+            acts: 4,
+            weather: Weather::new(0, 0, 2_000),
+            network: vec![
+                NetworkFault::BlackHole {
+                    requests: true,
+                    replies: true,
+                },
+                NetworkFault::BlackHole {
+                    requests: false,
+                    replies: true,
+                },
+                NetworkFault::HalfOpen,
+                NetworkFault::HintsLost,
+                NetworkFault::Refuse,
+                NetworkFault::RenewalsStarved,
+                NetworkFault::Reset,
+                NetworkFault::Slow { ms: 20 },
+                NetworkFault::Sliced,
+            ],
+            ..Self::simulated(traits)
+        }
+    }
+
     /// Leases of this length.
     pub const fn ttl_ms(mut self, ttl_ms: u64) -> Self {
         self.ttl_ms = ttl_ms;

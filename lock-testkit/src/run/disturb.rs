@@ -17,6 +17,8 @@ use crate::subject::{Client, World};
 pub(super) struct Disturber {
     world: Arc<dyn World>,
     slots: Arc<Vec<Slot>>,
+    /// The links of all clients that there ever were.
+    links: Arc<Mutex<Vec<Link>>>,
     weather: Weather,
     seed: u64,
 }
@@ -39,7 +41,7 @@ pub(super) struct Present {
 
 impl Slot {
     fn present(&self) -> MutexGuard<'_, Present> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.present)
     }
 }
 
@@ -50,9 +52,11 @@ impl Disturber {
         stage: &Stage,
     ) -> Result<Self, SetupError> {
         let mut slots = Vec::new();
+        let mut links = Vec::new();
         for (number, _) in (0_u32..).zip(&plan.clients) {
             let link = link(stage, plan.weather, plan.seed, number);
             let client = world.client(number, link.clone()).await?;
+            links.push(link.clone());
             slots.push(Slot {
                 present: Mutex::new(Present {
                     client,
@@ -64,6 +68,7 @@ impl Disturber {
         }
         Ok(Self {
             world,
+            links: Arc::new(Mutex::new(links)),
             slots: Arc::new(slots),
             weather: plan.weather,
             seed: plan.seed,
@@ -141,9 +146,9 @@ impl Disturber {
                     return Ok(());
                 };
                 let from = stage.clock.now();
-                self.network(&present, Some(fault)).await;
+                self.network(&present, Some(fault)).await?;
                 stage.sleep(ms(*for_ms)).await;
-                self.network(&present, None).await;
+                self.network(&present, None).await?;
                 stage
                     .recorder
                     .mark(from, Some(present.number), network_text(fault));
@@ -171,6 +176,7 @@ impl Disturber {
         let number = old.number.saturating_add(SUCCESSOR);
         let link = link(stage, self.weather, self.seed, number);
         let client = self.world.client(number, link.clone()).await?;
+        lock(&self.links).push(link.clone());
         *slot.present() = Present {
             client,
             link,
@@ -180,9 +186,15 @@ impl Disturber {
         Ok(())
     }
 
-    async fn network(&self, present: &Present, fault: Option<&NetworkFault>) {
+    async fn network(
+        &self,
+        present: &Present,
+        fault: Option<&NetworkFault>,
+    ) -> Result<(), SetupError> {
         let link = &present.link;
+        let is_done = self.world.network(present.number, fault).await?;
         match fault {
+            Some(_) if is_done => {}
             Some(NetworkFault::BlackHole { requests, replies }) => link.lose(*requests, *replies),
             Some(NetworkFault::HintsLost) => link.lose_hints(true),
             Some(NetworkFault::RenewalsStarved) => link.starve(Some(StepKind::Renew)),
@@ -199,7 +211,7 @@ impl Disturber {
                 link.starve(None);
             }
         }
-        self.world.network(present.number, fault).await;
+        Ok(())
     }
 
     /// Ends every fault, and waits until nothing is under way any more.
@@ -207,14 +219,19 @@ impl Disturber {
         for slot in &*self.slots {
             let present = slot.present().clone();
             present.link.heal();
-            self.world.network(present.number, None).await;
+            let _own: bool = self.world.network(present.number, None).await?;
         }
+        // Whoever stood still sends what it was about to send.
+        stage.sleep(Duration::from_millis(2)).await;
         let until = stage.clock.now().after(UNDER_WAY_MAX);
-        for slot in &*self.slots {
-            let link = slot.present().link.clone();
+        let links = lock(&self.links).clone();
+        for link in &links {
             while link.traffic().under_way > 0 && stage.clock.now() < until {
                 stage.sleep(Duration::from_millis(1)).await;
             }
+        }
+        if links.iter().all(|link| link.traffic().is_settled()) {
+            stage.recorder.settle();
         }
         stage.recorder.heal();
         Ok(())
@@ -235,6 +252,10 @@ impl Disturbing {
         self.tasks.shutdown().await;
         Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn link(stage: &Stage, weather: Weather, seed: u64, number: u32) -> Link {

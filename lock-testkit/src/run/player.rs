@@ -69,7 +69,7 @@ impl Player {
             } => {
                 turn.hold(&ask(&self.stage, key, wait_ms), &work, end).await;
             }
-            Act::Peek { key } => turn.peek(&name(key)).await,
+            Act::Peek { key } => turn.peek(&name(&self.stage, key)).await,
             Act::Rest { ms } => turn.keep(ms).await,
         }
     }
@@ -295,7 +295,7 @@ impl Turn<'_> {
         let recorder = &self.stage.recorder;
         if failure.effect == Effect::NotApplied || self.sent() == sent {
             recorder.complete(invocation, Outcome::NotApplied);
-        } else if traffic.under_way == 0 {
+        } else if traffic.is_settled() {
             recorder.over(invocation);
         } else {
             drop(invocation);
@@ -345,19 +345,20 @@ impl Turn<'_> {
 
 fn ask(stage: &Stage, key: u8, wait_ms: u64) -> Ask {
     Ask {
-        key: name(key),
+        key: name(stage, key),
         ttl: stage.ttl,
         wait: Duration::from_millis(wait_ms),
     }
 }
 
 /// The names that are used: odd ones too, and such as are alike but for their end.
-fn name(key: u8) -> String {
-    match key {
-        0 => "stock".to_owned(),
-        1 => "stock/{17}:lock".to_owned(),
-        2 => "Stock".to_owned(),
-        3 => "stock/\u{1F512} \u{e9}".to_owned(),
-        _ => format!("stock/{key}"),
-    }
+fn name(stage: &Stage, key: u8) -> String {
+    let name = match key {
+        0 => "stock",
+        1 => "stock/{17}:lock",
+        2 => "Stock",
+        3 => "stock/\u{1F512} \u{e9}",
+        _ => return format!("{}stock/{key}", stage.prefix),
+    };
+    format!("{}{name}", stage.prefix)
 }
