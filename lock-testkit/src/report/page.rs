@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::lease::bars;
 use super::time::Times;
-use super::{Report, core};
+use super::{Report, core, sentence};
 use crate::history::{History, Key, NEVER, Outcome, Step, Value};
 
 const TEMPLATE: &str = include_str!("page/page.html");
@@ -81,6 +81,8 @@ fn html_text(text: &str) -> String {
 struct Data {
     property: &'static str,
     sentence: String,
+    /// Empty where there is but one.
+    lock: String,
     rule: &'static str,
     subject: String,
     case: String,
@@ -130,16 +132,16 @@ impl Data {
         let (history, violation) = (report.history, report.violation);
         let core = core(history, violation);
         let names = Names::new(history, Times::new(history, &core).start());
-        let sentence = report.sentence();
+        let words = report.words();
         let id = violation.property.id();
         let leases = bars(history, violation.bound, |_, _| true);
         let (values, operations) = names.operations();
         Self {
             property: id,
-            sentence: sentence
-                .strip_prefix(&format!("{id}: "))
-                .unwrap_or(&sentence)
-                .to_owned(),
+            sentence: sentence::body(&words, violation) + ".",
+            lock: sentence::lock(&words, violation)
+                .map(|key| history.key_name(key).to_owned())
+                .unwrap_or_default(),
             rule: violation.property.rule(),
             subject: report.subject.clone(),
             case: report.case.clone(),

@@ -9,17 +9,34 @@ mod live;
 
 use super::lease::{is_end, is_grant};
 use super::words::{Words, who};
-use crate::history::{Operation, Outcome, Step};
+use crate::history::{Key, Operation, Outcome, Step};
 use crate::spec::{Property, Violation};
 
 /// The sentence, without its full stop.
 pub(super) fn sentence(words: &Words<'_>, violation: &Violation) -> String {
-    let operations = words.history.operations();
-    let culprits = violation.culprits.iter();
-    let all: Vec<&Operation> = culprits.filter_map(|at| operations.get(*at)).collect();
-    let told = Culprits { words, all: &all }.told(violation.property);
     let id = violation.property.id();
-    let text = told.unwrap_or_else(|| {
+    let text = body(words, violation);
+    match lock(words, violation) {
+        Some(key) => format!("{id} on {}: {text}", words.key(key)),
+        None => format!("{id}: {text}"),
+    }
+}
+
+/// The lock that a violation is about, where there are others that it may be about.
+pub(super) fn lock(words: &Words<'_>, violation: &Violation) -> Option<Key> {
+    let mut keys: Vec<Key> = culprits(words, violation).iter().map(|of| of.key).collect();
+    keys.dedup();
+    match keys.as_slice() {
+        [key] if words.history.keys() > 1 => Some(*key),
+        _ => None,
+    }
+}
+
+/// The sentence after its colon.
+pub(super) fn body(words: &Words<'_>, violation: &Violation) -> String {
+    let all = culprits(words, violation);
+    let told = Culprits { words, all: &all }.told(violation.property);
+    told.unwrap_or_else(|| {
         let rule = violation.property.rule();
         let named: Vec<String> = all.iter().map(|of| words.full(of)).collect();
         match named.split_last() {
@@ -27,13 +44,13 @@ pub(super) fn sentence(words: &Words<'_>, violation: &Violation) -> String {
             Some((last, [])) => format!("{rule}, as {last} shows"),
             Some((last, others)) => format!("{rule}, as {} and {last} show", others.join(", ")),
         }
-    });
-    let mut keys: Vec<_> = all.iter().map(|of| of.key).collect();
-    keys.dedup();
-    match keys.as_slice() {
-        [key] if words.history.keys() > 1 => format!("{id} on {}: {text}", words.key(*key)),
-        _ => format!("{id}: {text}"),
-    }
+    })
+}
+
+fn culprits<'a>(words: &Words<'a>, violation: &Violation) -> Vec<&'a Operation> {
+    let operations = words.history.operations();
+    let culprits = violation.culprits.iter();
+    culprits.filter_map(|at| operations.get(*at)).collect()
 }
 
 /// The operations that contradict each other.

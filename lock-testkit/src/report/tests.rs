@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "moments in tests are small")]
+
 mod pictures;
 mod random;
 mod sentences;

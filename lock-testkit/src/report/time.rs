@@ -65,11 +65,12 @@ impl Times {
     }
 
     fn number(self, ns: u64) -> String {
-        let unit = self.unit();
-        let units = ns.saturating_add(unit / 2) / unit;
-        let per_ms = 10_u64.pow(self.decimals);
-        let width = usize::try_from(self.decimals).unwrap_or_default();
-        format!("{}.{:0width$}", units / per_ms, units % per_ms)
+        let rounded = ns.saturating_add(self.unit() / 2);
+        let units = rounded.checked_div(self.unit()).unwrap_or_default();
+        let decimals = usize::try_from(self.decimals).unwrap_or_default();
+        let mut digits = format!("{units:0>width$}", width = decimals.saturating_add(1));
+        digits.insert(digits.len().saturating_sub(decimals), '.');
+        digits
     }
 }
 

@@ -14,5 +14,6 @@ mod cluster;
 mod faults;
 mod line;
 mod locks;
+mod report_page;
 mod service;
 mod tls;

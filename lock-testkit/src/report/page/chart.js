@@ -167,10 +167,10 @@ class Chart {
     const top = row.y + 2;
     const height = Math.max(1, row.height - 4);
     this.drawn += 1;
-    if (item.kind === 'operation') this.drawOperation(item, left, right, top, height);
+    if (item.kind === 'operation') this.drawOperation(row, item, left, right, top, height);
     else if (item.kind === 'lease') this.drawLease(item, left, right, top, height);
     else if (item.kind === 'belief') this.drawBelief(item, left, right, top, height);
-    else this.drawMark(item, left, right, top, height);
+    else this.drawMark(row, item, left, right, top, height);
     if (item === this.hovered) {
       this.pen.strokeStyle = this.colours.ink;
       this.pen.lineWidth = 1.5;
@@ -183,7 +183,7 @@ class Chart {
     this.pen.roundRect(left, top, right - left, height, Math.min(4, (right - left) / 2, height / 2));
   }
 
-  drawOperation(item, left, right, top, height) {
+  drawOperation(row, item, left, right, top, height) {
     const { pen, colours } = this;
     const name = item.outcome === 'not_applied' ? 'failed' : item.outcome;
     const isCulprit = CULPRITS.has(item.index);
@@ -205,7 +205,42 @@ class Chart {
     const verb = item.step === 'commit_release' ? 'commit+release' : item.step === 'force_release' ? 'force' : item.step;
     const token = item.token === '0' ? '' : ' ' + item.token;
     const sign = { done: '', refused: ' ✕', unknown: ' ?', not_applied: ' !' }[item.outcome];
-    this.label([verb + token + sign, verb + sign, verb], left, right, top, height, colours[name + '-ink'], isCulprit);
+    const texts = [verb + token + sign, verb + sign, verb];
+    const letter = LETTERS.get(item.index);
+    if (letter === undefined) {
+      this.label(texts, left, right, top, height, colours[name + '-ink'], false);
+      return;
+    }
+    const named = texts.map((text) => letter + '  ' + text);
+    const fits = this.label(named, left, right, top, height, colours[name + '-ink'], isCulprit);
+    if (!fits) this.callout(row, named[0], left, right, top, isCulprit ? colours.culprit : colours.ink);
+  }
+
+  // A text beside a box that is too small for it: to its right, unless only its left is free.
+  callout(row, text, left, right, top, ink) {
+    const height = row.height - 4;
+    if (height < 11 || right < GUTTER || right > this.width) return;
+    const { pen, colours } = this;
+    pen.font = '600 12px ' + this.font;
+    const width = pen.measureText(text).width + 8;
+    const isRight = this.isFree(row, right + 1, right + width) || !this.isFree(row, left - width, left - 1);
+    const from = isRight ? right + 6 : left - width + 2;
+    pen.textAlign = 'left';
+    pen.textBaseline = 'middle';
+    pen.lineJoin = 'round';
+    pen.lineWidth = 4;
+    pen.strokeStyle = colours.card;
+    pen.strokeText(text, from, top + height / 2 + 0.5);
+    pen.fillStyle = ink;
+    pen.fillText(text, from, top + height / 2 + 0.5);
+  }
+
+  // Whether nothing of a row stands between two pixels.
+  isFree(row, left, right) {
+    if (left < GUTTER || right > this.width) return false;
+    const [from, until] = [this.at(left), this.at(right)];
+    const next = row.items[firstIn(row, from)];
+    return next === undefined || next.from > until;
   }
 
   drawLease(item, left, right, top, height) {
@@ -252,29 +287,31 @@ class Chart {
     pen.fill();
   }
 
-  drawMark(item, left, right, top, height) {
+  drawMark(row, item, left, right, top, height) {
     const { pen, colours } = this;
     pen.fillStyle = item.kind === 'healed' ? colours.sure : colours.fault;
     this.box(left, right, top, height);
     pen.fill();
     const text = visible(item.text);
     const whole = item.client === null ? text : text + ' (client ' + item.client + ')';
-    this.label([whole, text, short(text, 14)], left, right, top, height, colours['fault-ink'], false);
+    const fits = this.label([whole, text, short(text, 14)], left, right, top, height, colours['fault-ink'], false);
+    if (item.kind === 'healed' && !fits) this.callout(row, 'healed', left, right, top, colours.sure);
   }
 
-  // The longest of some texts that fits, in what is visible of a box.
+  // Writes the longest of some texts that fits into what is visible of a box, if any does.
   label(texts, left, right, top, height, ink, isBold) {
     const from = Math.max(left, GUTTER) + 7;
     const room = Math.min(right, this.width - 6) - from - 3;
-    if (room < 9 || height < 11) return;
+    if (room < 9 || height < 11) return false;
     const { pen } = this;
     pen.font = (isBold ? '600 ' : '') + '12px ' + this.font;
     const text = texts.find((one) => pen.measureText(one).width <= room);
-    if (text === undefined) return;
+    if (text === undefined) return false;
     pen.fillStyle = ink;
     pen.textAlign = 'left';
     pen.textBaseline = 'middle';
     pen.fillText(text, from, top + height / 2 + 0.5);
+    return true;
   }
 
   drawLabels() {

@@ -12,6 +12,8 @@ const OUTCOMES = {
 };
 const CULPRITS = new Set(REPORT.culprits);
 const CORE = new Set(REPORT.core);
+// As in the text and in the table.
+const LETTERS = new Map(REPORT.core.map((index, at) => [index, String.fromCharCode(65 + at)]));
 
 const OPERATIONS = REPORT.operations.map((row, index) => ({
   kind: 'operation', index, from: row[0], until: row[1] ?? Infinity, key: row[2], client: row[3],
@@ -36,7 +38,10 @@ const END = (() => {
   let end = 1;
   for (const list of [OPERATIONS, LEASES, BELIEFS, MARKS]) {
     for (const item of list) {
-      for (const at of [item.from, item.until]) if (at !== Infinity && at > end) end = at;
+      for (const at of [item.from, item.sureUntil ?? 0, item.until]) {
+        // What is promised for ever, or nearly, would leave no room for what happened.
+        if (at > end && at < 9e15) end = at;
+      }
     }
   }
   return end;
@@ -83,7 +88,8 @@ function facts(item) {
     add('outcome', OUTCOMES[item.outcome]);
     add('lock', lock);
     add('token', token);
-    add('ttl', item.ttl === 0 ? null : ms(item.ttl) + ' ms');
+    const hasTtl = item.ttl !== 0 && (item.step === 'acquire' || item.step === 'renew');
+    add('ttl', hasTtl ? ms(item.ttl) + ' ms' : null);
     add('value', valueText(item));
     add('asked', moment(item.from));
     add('answered', moment(item.until));

@@ -13,19 +13,17 @@
     canvas.dataset.to = String(chart.view.to);
     if (scheduled) return;
     scheduled = true;
-    requestAnimationFrame(() => {
-      scheduled = false;
-      paint();
-    });
+    requestAnimationFrame(() => { if (scheduled) paint(); });
   }
 
   function paint() {
+    scheduled = false;
     chart.draw();
     canvas.dataset.drawn = String(chart.drawn);
     const span = chart.view.to - chart.view.from;
     const decimals = span > 1e7 ? 1 : span > 1e5 ? 3 : 6;
     element('status').textContent = ms(Math.max(0, chart.view.from), decimals) + ' to '
-      + ms(chart.view.to, decimals) + ' ms of ' + ms(END, 1) + ' ms';
+      + ms(chart.view.to, decimals) + ' ms, of ' + ms(END, 1) + ' ms';
   }
 
   // Shows some time, not less than ten nanoseconds nor much more than there is.
@@ -229,10 +227,10 @@
     document.title = REPORT.property + ': ' + [REPORT.subject, REPORT.case].filter((text) => text !== '').join(', ');
     element('property').textContent = REPORT.property;
     element('rule').textContent = REPORT.rule;
-    const names = [];
+    const names = REPORT.lock === '' ? [] : ['lock ' + visible(REPORT.lock)];
     if (REPORT.subject !== '') names.push('subject ' + visible(REPORT.subject));
     if (REPORT.case !== '') names.push('case ' + visible(REPORT.case));
-    element('names').textContent = names.join(' · ');
+    element('names').textContent = names.map((name) => '·  ' + name).join('  ');
     element('sentence').textContent = REPORT.sentence;
     element('bound').textContent = REPORT.bound;
     element('replay').textContent = visible(REPORT.replay);
@@ -253,12 +251,12 @@
 
   function fillCore() {
     const body = element('core').tBodies[0];
-    REPORT.core.forEach((index, at) => {
+    REPORT.core.forEach((index) => {
       const item = OPERATIONS[index];
       const row = body.insertRow();
       const button = document.createElement('button');
       button.type = 'button';
-      button.textContent = String.fromCharCode(65 + at);
+      button.textContent = LETTERS.get(index);
       button.title = 'Show it';
       row.insertCell().append(button);
       const token = item.token === '0' ? '' : ' ' + item.token;
@@ -293,7 +291,11 @@
   // For tests and the curious.
   window.lockReport = {
     get view() { return { ...chart.view }; },
-    get drawn() { return chart.drawn; },
+    // Of what is looked at now: a browser without a window may never ask for the next frame.
+    get drawn() {
+      if (scheduled) paint();
+      return chart.drawn;
+    },
     get rows() { return chart.rows.length; },
     get hovered() { return tip.hidden ? null : tip.textContent; },
     get key() { return key; },
