@@ -139,22 +139,18 @@ impl<'a> Report<'a> {
         match missed::missed_ns(self.history, self.violation) {
             Some(ns) => format!(
                 "{bound}; needs {} of clock error beyond that to be legal",
-                times.length(ns)
+                Times::at_least(ns)
             ),
             None => bound,
         }
     }
 
-    /// The rule, and where it was broken.
+    /// Where it happened; empty if nobody said.
     fn place(&self) -> String {
-        let rule = self.violation.property.rule();
-        let mut text = format!("{}: {rule}", self.violation.property);
-        for (what, name) in [("subject", &self.subject), ("case", &self.case)] {
-            if !name.is_empty() {
-                text.push_str(&format!("; {what} {}", plain(name)));
-            }
-        }
-        text
+        let names = [&self.subject, &self.case].into_iter();
+        let named = names.filter(|name| !name.is_empty());
+        let named: Vec<String> = named.map(|name| plain(name)).collect();
+        named.join(", ")
     }
 }
 
@@ -166,7 +162,12 @@ impl fmt::Display for Report<'_> {
             writeln!(f, "{line}")?;
         }
         writeln!(f)?;
-        let mut foot = vec![("Broken", self.place()), ("Bound", self.bound())];
+        let rule = self.violation.property.rule();
+        let broken = format!("{}: {rule}", self.violation.property);
+        let mut foot = vec![("Broken", broken), ("Bound", self.bound())];
+        if !self.place().is_empty() {
+            foot.insert(0, ("Case", self.place()));
+        }
         if !self.replay.is_empty() {
             // It is for a shell, so it is not broken into lines.
             foot.push(("Replay", on_one_line(&self.replay)));
@@ -178,7 +179,7 @@ impl fmt::Display for Report<'_> {
         for (name, text) in foot {
             let line = format!("{name:8} {text}");
             match name {
-                "Broken" | "Bound" => writeln!(f, "{}", wrapped_foot(&line))?,
+                "Case" | "Broken" | "Bound" => writeln!(f, "{}", wrapped_foot(&line))?,
                 _ => writeln!(f, "{line}")?,
             }
         }

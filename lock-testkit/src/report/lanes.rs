@@ -156,7 +156,7 @@ impl<'a> Picture<'a> {
             self.lane(lane, &axis, &mut grid);
         }
         for bar in &self.bars {
-            let mut label = format!("token {}", bar.token);
+            let mut label = format!("token {}", brief(bar.token));
             if self.has_keys {
                 label.push_str(&format!(" {}", self.words.key(bar.key)));
             }
@@ -226,7 +226,7 @@ impl<'a> Picture<'a> {
         for belief in self.beliefs.iter().filter(own) {
             let label = match belief.token {
                 0 => "  believes".to_owned(),
-                token => self.label(&format!("  believes {token}")),
+                token => self.label(&format!("  believes {}", brief(token))),
             };
             let row = grid.row(label);
             if belief.until < belief.from {
@@ -270,7 +270,10 @@ impl<'a> Picture<'a> {
         let mut parts = vec!["[A ..] from request to answer", "* contradicts"];
         let optional = [
             (any(&|of| of.outcome == Outcome::Refused), "x refused"),
-            (any(&|of| of.outcome == Outcome::NotApplied), "! failed"),
+            (
+                any(&|of| of.outcome == Outcome::NotApplied),
+                "/ failed without effect",
+            ),
             (
                 any(&|of| of.outcome == Outcome::Unknown),
                 "? outcome unknown",
@@ -361,18 +364,27 @@ fn shortened_to(name: &str, room: usize) -> String {
     name.chars().take(room).collect()
 }
 
+/// A token for a picture: of a long one its end, since tokens of one run begin alike.
+fn brief(token: u64) -> String {
+    let text = token.to_string();
+    match text.len().checked_sub(TOKEN_WIDTH) {
+        None | Some(0) => text,
+        Some(more) => format!("_{}", text.split_at(more.saturating_add(1)).1),
+    }
+}
+
 /// What may stand in the box of an operation, the longest first.
 fn texts(name: &str, of: &Operation) -> [String; 4] {
     let sign = match of.outcome {
         Outcome::Done => "",
-        Outcome::NotApplied => " !",
+        Outcome::NotApplied => " /",
         Outcome::Refused => " x",
         Outcome::Unknown => " ?",
     };
     let verb = verb(of.step);
     let token = match of.token {
         0 => String::new(),
-        token => format!(" {token}"),
+        token => format!(" {}", brief(token)),
     };
     [
         format!("{name} {verb}{token}{sign}"),
@@ -390,6 +402,7 @@ fn boxed(mark: &Mark) -> String {
 
 const GUTTER: usize = 14;
 const GUTTER_WIDE: usize = 26;
+const TOKEN_WIDTH: usize = 7;
 const MARK_WIDTH: usize = 24;
 /// More faults and beliefs than this hide more than they show; the page has them all.
 const MARKS_MOST: usize = 4;

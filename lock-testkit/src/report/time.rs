@@ -59,6 +59,17 @@ impl Times {
         text + " ms"
     }
 
+    /// A length of time of which no less will do: to the microsecond, rounded up.
+    pub(super) fn at_least(ns: u64) -> String {
+        let micros = Self {
+            start: 0,
+            decimals: 3,
+        };
+        let ns = ns.checked_next_multiple_of(micros.unit()).unwrap_or(ns);
+        let text = micros.number(ns);
+        format!("{} ms", text.trim_end_matches('0').trim_end_matches('.'))
+    }
+
     /// Nanoseconds in the last decimal.
     fn unit(self) -> u64 {
         10_u64.pow(DECIMALS_MAX.saturating_sub(self.decimals))

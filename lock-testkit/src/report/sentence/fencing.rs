@@ -18,7 +18,7 @@ impl Culprits<'_> {
         let is_same = first.value == commit.value && commit.value != Value::UNSEEN;
         if reads(first) && is_same {
             return Some(format!(
-                "{} read {}, which only {} wrote, not under a token before it",
+                "{} read {}, which no earlier lease committed: only {} did",
                 words.full(first),
                 words.value(commit.value),
                 words.full(commit)

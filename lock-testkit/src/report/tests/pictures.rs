@@ -201,3 +201,17 @@ fn a_page_needs_no_network() {
         assert!(!page.contains(word), "{word}");
     }
 }
+
+#[test]
+fn long_tokens_are_told_apart_by_their_ends() {
+    let tokens = [184_467_440_737_095_516, 184_467_440_737_095_517];
+    let script = Script::new().add(0, (0, 10), Acquire, Done, tokens[0]);
+    let script = script.add(1, (40, 50), Acquire, Done, tokens[1]);
+    let text = Report::new(&script.history, &script.found(Property::Ls1)).to_string();
+    for end in ["095516", "095517"] {
+        let label = format!("token _{end} ");
+        assert!(text.lines().any(|line| line.starts_with(&label)), "{text}");
+        assert!(text.contains(&format!("acquire _{end}")), "{text}");
+    }
+    assert!(text.contains("token 184467440737095516"), "{text}");
+}

@@ -138,8 +138,8 @@ fn a_commit_outside_its_lease() {
     let script = script.with(1, (40, 50), (Acquire, Done), 8, "b");
     script.with(1, (60, 70), (Commit, Done), 8, "b").says(
         Fn1,
-        "FN-1: the grant of token 8 to client 1 (4.0 to 5.0 ms) read \"b\", which only the \
-         commit of client 1 under token 8 (6.0 to 7.0 ms) wrote, not under a token before it.",
+        "FN-1: the grant of token 8 to client 1 (4.0 to 5.0 ms) read \"b\", which no earlier lease \
+             committed: only the commit of client 1 under token 8 (6.0 to 7.0 ms) did.",
     );
 }
 
