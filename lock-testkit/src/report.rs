@@ -39,6 +39,7 @@
 //! ```
 
 mod axis;
+mod boxes;
 mod core;
 mod files;
 mod grid;

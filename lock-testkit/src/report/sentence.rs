@@ -150,7 +150,9 @@ impl Culprits<'_> {
         let words = self.words;
         let refused = self.find(|of| (of.step, of.outcome) == (Step::Acquire, Outcome::Refused))?;
         let over = self.find(|of| {
-            of.returned < refused.invoked && (is_end(of) || of.outcome == Outcome::Refused)
+            let is_told = of.outcome == Outcome::Refused && of.token != 0;
+            let is_ended = is_end(of) && of.outcome == Outcome::Done;
+            of.returned < refused.invoked && (is_told || is_ended)
         });
         let next = self.find(|of| is_grant(of) && of.invoked > refused.returned);
         let mut text = format!(

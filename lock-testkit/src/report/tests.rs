@@ -1,5 +1,6 @@
 #![expect(clippy::arithmetic_side_effects, reason = "moments in tests are small")]
 
+mod bars;
 mod pictures;
 mod random;
 mod sentences;
