@@ -5,6 +5,7 @@
 //!   kills and restarts it, and leaves nothing behind.
 //! - [`checker`] judges histories.
 //! - [`history`] records what clients asked and were answered, and keeps it as JSON Lines.
+//! - [`report`] tells a failure: in a sentence, in a picture of text, and in a page to look around in.
 //! - [`spec`] says what a lock may do, and names what it may not.
 //! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
 //!   what passes, by the clock or by the message.
@@ -21,6 +22,7 @@ pub mod hunt;
 pub mod plan;
 mod port;
 pub mod proxy;
+pub mod report;
 pub mod resp;
 pub mod run;
 pub mod service;
