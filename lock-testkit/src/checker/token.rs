@@ -55,27 +55,46 @@ use gather::Gathered;
 /// ```
 #[must_use]
 pub fn check(history: &History, bound: Bound, budget: u64) -> Verdict {
+    let mut undecided = None;
+    let first = each_key(history, bound, budget, |verdict| match verdict {
+        Verdict::Valid => None,
+        Verdict::Undecided { steps } => {
+            undecided = Some(steps);
+            None
+        }
+        Verdict::Invalid(violation) => Some(violation),
+    });
+    match (first, undecided) {
+        (Some(violation), _) => Verdict::Invalid(violation),
+        (None, Some(steps)) => Verdict::Undecided { steps },
+        (None, None) => Verdict::Valid,
+    }
+}
+
+/// Hands over the verdict of each key, until one is taken.
+pub(crate) fn each_key<T>(
+    history: &History,
+    bound: Bound,
+    budget: u64,
+    mut take: impl FnMut(Verdict) -> Option<T>,
+) -> Option<T> {
     let mut scratch = Scratch::default();
+    let operations = history.operations();
     if history.keys() <= 1 {
         let part = Part {
-            operations: history.operations(),
+            operations,
             members: None,
         };
-        return check_part(part, bound, budget, &mut scratch);
+        return take(check_part(part, bound, budget, &mut scratch));
     }
-    let mut undecided = None;
-    for (_, members) in history.by_key() {
+    let parts = history.by_key();
+    parts.iter().find_map(|(_, members)| {
         let part = Part {
-            operations: history.operations(),
-            members: Some(&members),
+            operations,
+            members: Some(members),
         };
-        match check_part(part, bound, budget, &mut scratch) {
-            Verdict::Valid => {}
-            Verdict::Undecided { steps } => undecided = Some(steps),
-            invalid @ Verdict::Invalid(_) => return invalid,
-        }
-    }
-    undecided.map_or(Verdict::Valid, |steps| Verdict::Undecided { steps })
+        take(check_part(part, bound, budget, &mut scratch))
+    })
 }
 
 /// The operations of one key.
