@@ -43,4 +43,4 @@ impl fmt::Display for FormatError {
 impl Error for FormatError {}
 
 #[cfg(test)]
-mod cases;
+pub(crate) mod cases;

@@ -4,6 +4,7 @@
 //! - [`service`] starts a real server for a test, in a container or as a local process, pauses,
 //!   kills and restarts it, and leaves nothing behind.
 //! - [`checker`] judges histories.
+//! - [`judge`] holds a history against all rules and names the one that was broken.
 //! - [`history`] records what clients asked and were answered, and keeps it as JSON Lines.
 //! - [`spec`] says what a lock may do, and names what it may not.
 //! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
@@ -16,6 +17,7 @@ pub mod checker;
 mod error;
 mod fault;
 pub mod history;
+pub mod judge;
 mod port;
 pub mod proxy;
 pub mod resp;

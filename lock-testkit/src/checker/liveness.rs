@@ -6,8 +6,9 @@
 //!
 //! # When a key is free for certain
 //! Every grant is over: its end was answered, or [`Limits::at_most`] has passed since the last
-//! return of it and of its renewals. An acquire or renewal of unknown outcome counts as granted until
-//! so long after its return. One that never returned and was invoked before the heal counts as
+//! return of it and of its renewals, and since the heal if they were invoked before: under faults a
+//! request may arrive late, or twice. An acquire or renewal of unknown outcome counts as granted
+//! until so long after its return. One that never returned and was invoked before the heal counts as
 //! abandoned at the heal; one invoked later may be granted at any time, so that nothing of its key is
 //! judged from then on. Whoever cancels an acquire in the healed phase therefore notes when it can no
 //! longer take effect (`Recorder::over`).

@@ -99,13 +99,15 @@ fn lease(at: u32, operation: &Operation, limits: &Limits, healed: u64) -> Option
     })
 }
 
-/// The moment by which an operation has taken effect or never will. What never returned and was
-/// invoked under faults was abandoned by the time they were over; later it may be under way still.
-const fn settled(operation: &Operation, healed: u64) -> u64 {
-    if operation.returned == NEVER && operation.invoked < healed {
-        healed
-    } else {
-        operation.returned
+/// The moment by which an operation has taken effect for the last time. Under faults a request may
+/// also arrive late, or twice; what never returned was abandoned by the time they were over. What
+/// never returned and was invoked later may be under way still.
+fn settled(operation: &Operation, healed: u64) -> u64 {
+    match (operation.outcome, operation.returned) {
+        (Outcome::Unknown, returned) if returned != NEVER => returned,
+        (Outcome::Unknown, _) if operation.invoked < healed => healed,
+        (Outcome::Done, returned) if operation.invoked < healed => returned.max(healed),
+        (_, returned) => returned,
     }
 }
 

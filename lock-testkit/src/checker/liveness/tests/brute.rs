@@ -21,8 +21,10 @@ struct Hold {
 }
 
 fn settled(o: &Operation, healed: u64) -> u64 {
+    let is_before = o.invoked < healed;
     match o.returned {
-        NEVER if o.invoked < healed => healed,
+        NEVER if is_before => healed,
+        returned if is_before && o.outcome == Outcome::Done && returned < healed => healed,
         returned => returned,
     }
 }

@@ -1,0 +1,3 @@
+mod named;
+mod simulated;
+mod world;
