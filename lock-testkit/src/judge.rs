@@ -22,7 +22,7 @@
 //! | OW-2 | a renew, commit or release refused to the holder while a later step shows that it still held |
 //! | LS-1 | a grant, or a refusal to the holder, sooner after its grant than [`Bound::at_least`] of its ttl |
 //! | LS-3 | the same, sooner after a renewal |
-//! | ER-1 | an acquire refused while nobody can have held the key |
+//! | ER-1 | an acquire refused while nobody can have held the key, nor the store kept it for another ([`Rules::line`]) |
 //! | ME-2 | two tasks believe at once that they hold a key ([`belief`]) |
 //! | LS-2 | a belief that ends before it begins ([`belief`]) |
 //! | LV-1, LV-2, LV-3, LV-4 | see [`liveness`] |
@@ -30,13 +30,14 @@
 //! | DU-1 | TK-1, TK-2, FN-1 to FN-4, ME-1 or LS-1 with a restart mark between the culprits, of a store that declares to survive restarts |
 //! | OW-3 | TK-2, ME-1, ME-2 or OW-1 where the culprits are two tasks of one client: the step that acted and the grant that it acted on, else the two grants |
 
+mod line;
 mod rename;
 mod rules;
 
 pub use rules::Rules;
 
 use crate::checker::{belief, liveness, mutex, token};
-use crate::history::History;
+use crate::history::{History, Operation};
 use crate::spec::{Property, Verdict, Violation};
 use rename::Renamer;
 
@@ -80,20 +81,9 @@ pub fn violations(history: &History, rules: &Rules) -> Vec<Violation> {
 }
 
 fn all(history: &History, rules: &Rules) -> (Vec<Violation>, Option<u64>) {
-    let mut found = Vec::new();
-    let mut undecided = None;
-    let mut take = |verdict| match verdict {
-        Verdict::Valid => {}
-        Verdict::Undecided { steps } => undecided = Some(steps),
-        Verdict::Invalid(violation) => found.push(violation),
-    };
-    if rules.has_tokens {
-        token::each_key(history, rules.bound, rules.budget, |verdict| {
-            take(verdict);
-            None::<()>
-        });
-    } else {
-        mutex::verdicts(history).into_iter().for_each(take);
+    let (mut found, mut undecided) = answers(history, history.operations(), rules);
+    if rules.has_line && !found.is_empty() {
+        (found, undecided) = answers(history, &line::without_kept(history), rules);
     }
     found.extend(belief::check(history));
     if let Some(limits) = &rules.limits {
@@ -105,6 +95,32 @@ fn all(history: &History, rules: &Rules) -> (Vec<Violation>, Option<u64>) {
             violation.property = renamer.rename(violation);
         }
         found.retain(|violation| rules.is_on(violation.property));
+    }
+    (found, undecided)
+}
+
+/// What the answers of each key show; `operations` are those of the history.
+fn answers(
+    history: &History,
+    operations: &[Operation],
+    rules: &Rules,
+) -> (Vec<Violation>, Option<u64>) {
+    let mut found = Vec::new();
+    let mut undecided = None;
+    let mut take = |verdict| {
+        match verdict {
+            Verdict::Valid => {}
+            Verdict::Undecided { steps } => undecided = Some(steps),
+            Verdict::Invalid(violation) => found.push(violation),
+        }
+        None::<()>
+    };
+    if rules.has_tokens {
+        token::each_key(history, operations, rules.bound, rules.budget, take);
+    } else {
+        for verdict in mutex::verdicts(history, operations) {
+            take(verdict);
+        }
     }
     (found, undecided)
 }

@@ -23,7 +23,9 @@
 //! - **LV-1**: any other stall for longer than [`Limits::stall`].
 //! - **LV-4**, with [`Limits::fifo`]: a grant after an answered release to one who waited (for longer
 //!   than an attempt), while another of the same scope waits from before its invocation until after
-//!   its return, by an attempt each, and no acquire of unknown outcome can have come in between.
+//!   its return, by an attempt each, and no acquire of unknown outcome can have come in between. With
+//!   [`Fifo::Everybody`] the other's wait counts from when the tasks of its client that came before
+//!   it are certainly done with the lock.
 
 mod leases;
 mod limits;

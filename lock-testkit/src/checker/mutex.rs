@@ -27,9 +27,9 @@ pub fn check(history: &History, budget: u64) -> Verdict {
 
 /// The verdict of each key of a lock that may expire, where every hold was certainly kept to its
 /// end: all outcomes are known, and each hold was released by its holder or had no ttl. The other
-/// keys are passed over.
-pub(crate) fn verdicts(history: &History) -> Vec<Verdict> {
-    let operations = history.operations();
+/// keys are passed over. `operations` are those of the history, which may be passed over but not
+/// moved.
+pub(crate) fn verdicts(history: &History, operations: &[Operation]) -> Vec<Verdict> {
     let parts = history.by_key();
     let kept = parts.iter().filter(|(_, m)| is_kept(operations, m));
     kept.map(|(_, members)| check_key(operations, members, 0))

@@ -56,14 +56,20 @@ use gather::Gathered;
 #[must_use]
 pub fn check(history: &History, bound: Bound, budget: u64) -> Verdict {
     let mut undecided = None;
-    let first = each_key(history, bound, budget, |verdict| match verdict {
-        Verdict::Valid => None,
-        Verdict::Undecided { steps } => {
-            undecided = Some(steps);
-            None
-        }
-        Verdict::Invalid(violation) => Some(violation),
-    });
+    let first = each_key(
+        history,
+        history.operations(),
+        bound,
+        budget,
+        |verdict| match verdict {
+            Verdict::Valid => None,
+            Verdict::Undecided { steps } => {
+                undecided = Some(steps);
+                None
+            }
+            Verdict::Invalid(violation) => Some(violation),
+        },
+    );
     match (first, undecided) {
         (Some(violation), _) => Verdict::Invalid(violation),
         (None, Some(steps)) => Verdict::Undecided { steps },
@@ -71,15 +77,16 @@ pub fn check(history: &History, bound: Bound, budget: u64) -> Verdict {
     }
 }
 
-/// Hands over the verdict of each key, until one is taken.
+/// Hands over the verdict of each key, until one is taken. `operations` are those of the history,
+/// which may be passed over but not moved.
 pub(crate) fn each_key<T>(
     history: &History,
+    operations: &[Operation],
     bound: Bound,
     budget: u64,
     mut take: impl FnMut(Verdict) -> Option<T>,
 ) -> Option<T> {
     let mut scratch = Scratch::default();
-    let operations = history.operations();
     if history.keys() <= 1 {
         let part = Part {
             operations,

@@ -9,6 +9,7 @@ use crate::spec::{Bound, Property};
 pub struct Rules {
     pub(super) bound: Bound,
     pub(super) budget: u64,
+    pub(super) has_line: bool,
     pub(super) has_tokens: bool,
     pub(super) is_durable: bool,
     pub(super) limits: Option<Limits>,
@@ -22,6 +23,7 @@ impl Rules {
         Self {
             bound,
             budget: 1_000_000,
+            has_line: false,
             has_tokens: true,
             is_durable: false,
             limits: None,
@@ -48,6 +50,14 @@ impl Rules {
     /// The store declares that restarts, crashes and failovers lose nothing.
     pub const fn durable(mut self) -> Self {
         self.is_durable = true;
+        self
+    }
+
+    /// The store keeps the lock for the first in line for a while, and refuses all others meanwhile.
+    /// A refusal that no lease explains is then no violation if somebody else waited, or had begun to
+    /// and was not heard of again.
+    pub const fn line(mut self) -> Self {
+        self.has_line = true;
         self
     }
 

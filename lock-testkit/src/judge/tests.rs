@@ -1,3 +1,4 @@
+mod line;
 mod named;
 mod simulated;
 mod world;

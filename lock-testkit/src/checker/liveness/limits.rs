@@ -4,9 +4,9 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no more to promise")]
 pub enum Fifo {
-    /// Tasks of one client among themselves: a line in the process.
+    /// The tasks of one client among themselves: a line in the process.
     Client,
-    /// Everybody: a line at the store.
+    /// Everybody: a line at the store, in which a client stands with one of its tasks at a time.
     Everybody,
     /// Nobody.
     #[default]

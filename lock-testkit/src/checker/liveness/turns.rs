@@ -11,23 +11,25 @@ use crate::spec::Property;
 
 /// Those who may have been passed over, each with whoever among them waited until last.
 struct Line {
-    /// Group, invocation and operation, in this order.
+    /// Group, the moment from which on it stands in line, and operation, in this order.
     all: Vec<(u32, u64, u32)>,
     /// Up to each within its group, the last return and its operation.
     last: Vec<(u64, u32)>,
 }
 
 impl Line {
-    fn new(key: Key<'_>, fifo: Fifo, healed: u64) -> Self {
-        let mut all: Vec<(u32, u64, u32)> = key
-            .iter()
-            .filter(|(_, o)| {
-                o.step == Step::Acquire
-                    && matches!(o.outcome, Outcome::Done | Outcome::Refused)
-                    && o.invoked >= healed
+    fn new(key: Key<'_>, fifo: Fifo, healed: u64, leases: &[Lease]) -> Self {
+        let mut all = match fifo {
+            Fifo::Everybody => by_turns(key, leases),
+            Fifo::Client | Fifo::Off => acquires(key)
+                .map(|(at, o)| (o.client, o.invoked, at))
+                .collect(),
+        };
+        all.retain(|(_, _, at)| {
+            key.get(*at).is_some_and(|o| {
+                matches!(o.outcome, Outcome::Done | Outcome::Refused) && o.invoked >= healed
             })
-            .map(|(at, o)| (group(fifo, o), o.invoked, at))
-            .collect();
+        });
         all.sort_unstable();
         let mut last: Vec<(u64, u32)> = Vec::with_capacity(all.len());
         for (at, (group, _, by)) in all.iter().enumerate() {
@@ -39,12 +41,41 @@ impl Line {
         Self { all, last }
     }
 
-    /// Of those invoked before a moment, the one that waited until last.
+    /// Of those in line before a moment, the one that waited until last.
     fn before(&self, group: u32, moment: u64) -> Option<(u64, u32)> {
         let at = self.all.partition_point(|o| (o.0, o.1) < (group, moment));
         let at = at.checked_sub(1)?;
         (self.all[at].0 == group).then(|| self.last[at])
     }
+}
+
+fn acquires<'a>(key: Key<'a>) -> impl Iterator<Item = (u32, &'a Operation)> {
+    key.iter().filter(|(_, o)| o.step == Step::Acquire)
+}
+
+/// Everybody's place in one line, where a client stands with one task at a time: each task from the
+/// moment on at which those of its client that came before it are certainly done with the lock.
+fn by_turns(key: Key<'_>, leases: &[Lease]) -> Vec<(u32, u64, u32)> {
+    let mut ends: Vec<(u32, u64)> = leases.iter().map(|l| (l.acquire, l.end)).collect();
+    ends.sort_unstable();
+    let done = |at: u32, o: &Operation| match ends.binary_search_by_key(&at, |end| end.0) {
+        Ok(found) => ends[found].1,
+        Err(_) => o.returned,
+    };
+    let mut by_client: Vec<(u32, u64, u32)> = acquires(key)
+        .map(|(at, o)| (o.client, o.invoked, at))
+        .collect();
+    by_client.sort_unstable();
+    let mut places = Vec::with_capacity(by_client.len());
+    let mut before = (0, 0);
+    for (client, invoked, at) in by_client {
+        if before.0 != client {
+            before = (client, 0);
+        }
+        places.push((0, invoked.max(before.1), at));
+        before.1 = key.get(at).map_or(before.1, |o| done(at, o).max(before.1));
+    }
+    places
 }
 
 const fn group(fifo: Fifo, operation: &Operation) -> u32 {
@@ -62,17 +93,17 @@ pub(super) fn find(
     leases: &[Lease],
     found: &mut Violations,
 ) {
-    let line = Line::new(key, limits.fifo, healed);
+    let line = Line::new(key, limits.fifo, healed, leases);
     let mut before: Option<Lease> = None;
     // Until when an acquire of unknown outcome may have held the lock.
-    let mut unclear = 0;
+    let mut unclear: Option<u64> = None;
     for lease in leases {
         if lease.is_unknown {
-            unclear = unclear.max(lease.end);
+            unclear = unclear.max(Some(lease.end));
             continue;
         }
         let previous = before.replace(*lease);
-        let Some(previous) = previous.filter(|p| p.is_given_back && p.begin > unclear) else {
+        let Some(previous) = previous.filter(|p| p.is_given_back && Some(p.begin) > unclear) else {
             continue;
         };
         let Some(grant) = key.get(lease.acquire) else {

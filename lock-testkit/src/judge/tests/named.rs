@@ -283,6 +283,25 @@ fn a_key_refused_for_another_is_not_independent() {
 }
 
 #[test]
+fn a_store_with_a_line_may_refuse_while_it_keeps_the_lock_for_another() {
+    let script = |waits: (u64, u64), outcome| {
+        let script = granted().add((20, 30), Release, Done, 1).by(1, 0);
+        let script = script.add(waits, Acquire, outcome, 0).by(2, 0);
+        script
+            .add((40, 50), Acquire, Refused, 0)
+            .by(3, 0)
+            .add((60, 70), Acquire, Done, 2)
+    };
+    let waited = script((15, 45), Refused);
+    assert_eq!(found(&waited, &rules()), [Property::Er1]);
+    assert_eq!(found(&waited, &rules().line()), []);
+    assert_eq!(found(&script((5, 18), Unknown), &rules().line()), []);
+    // Nobody waits any more.
+    let gone = script((15, 25), Refused);
+    assert_eq!(found(&gone, &rules().line()), [Property::Er1]);
+}
+
+#[test]
 fn a_token_of_another_key_is_not_independent() {
     let script = Script::default().on("a").add((0, 10), Acquire, Done, 1);
     let script = script.on("b").add((0, 10), Acquire, Done, 2);

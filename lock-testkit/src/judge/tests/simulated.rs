@@ -37,7 +37,8 @@ fn rules(style: Style) -> Rules {
     } else {
         Rules::tokenless()
     };
-    rules.durable().limits(limits)
+    let rules = rules.durable().limits(limits);
+    if style.has_line { rules.line() } else { rules }
 }
 
 fn lines(history: &History) -> String {

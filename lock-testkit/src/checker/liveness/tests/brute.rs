@@ -161,16 +161,34 @@ fn turns(all: &[Operation], holds: &[Hold], healed: u64, limits: &Limits) -> Opt
         let is_clear = !earlier
             .filter(|h| !is_known(h))
             .any(|h| h.until >= previous.from);
-        let is_passed = |y: &&Operation| {
+        let place = |y: usize| {
+            let own = &all[y];
+            let is_ahead = |at: &usize| {
+                let other = &all[*at];
+                let is_sibling = other.step == Step::Acquire && other.client == own.client;
+                is_sibling && (other.invoked, *at) < (own.invoked, y)
+            };
+            let ahead = (0..all.len()).filter(is_ahead);
+            let over = ahead.map(|at| {
+                let hold = holds.iter().find(|h| h.at == at);
+                hold.map_or(all[at].returned, |h| h.until)
+            });
+            match limits.fifo {
+                Fifo::Everybody => over.max().unwrap_or(0).max(own.invoked),
+                _ => own.invoked,
+            }
+        };
+        let is_passed = |at: usize| {
+            let y = &all[at];
             y.step == Step::Acquire
                 && matches!(y.outcome, Outcome::Done | Outcome::Refused)
                 && y.invoked >= healed
-                && y.invoked + margin < x.invoked
+                && place(at).saturating_add(margin) < x.invoked
                 && y.returned > x.returned + margin
                 && (limits.fifo == Fifo::Everybody || y.client == x.client)
         };
         let waited = x.returned - x.invoked > margin;
-        waited && is_given_back && is_clear && all.iter().any(|y| is_passed(&y))
+        waited && is_given_back && is_clear && (0..all.len()).any(is_passed)
     };
     let is_found = limits.fifo != Fifo::Off && holds.iter().filter(is_known).any(is_wrong);
     is_found.then_some(Property::Lv4)
