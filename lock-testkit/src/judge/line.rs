@@ -36,7 +36,7 @@ impl Latest {
         let all = waits.iter().map(|(at, o)| {
             let until = match o.outcome {
                 Outcome::Unknown => NEVER,
-                _ => o.returned,
+                Outcome::Done | Outcome::NotApplied | Outcome::Refused => o.returned,
             };
             let new = Some((until, *at));
             if new > both[0] {

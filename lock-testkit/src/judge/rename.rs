@@ -56,7 +56,15 @@ impl<'a> Renamer<'a> {
             | Property::Tk2 => culprits
                 .iter()
                 .any(|o| self.has_foreign_value(o) || self.has_foreign_token(o)),
-            _ => false,
+            Property::Du1
+            | Property::In1
+            | Property::Ls2
+            | Property::Lv1
+            | Property::Lv2
+            | Property::Lv3
+            | Property::Lv4
+            | Property::Me2
+            | Property::Ow3 => false,
         }
     }
 
@@ -120,7 +128,7 @@ impl<'a> Renamer<'a> {
                 Outcome::Done if operation.step != Step::Peek => {
                     until = until.max(operation.invoked)
                 }
-                _ => {}
+                Outcome::Done | Outcome::NotApplied | Outcome::Refused | Outcome::Unknown => {}
             }
         }
         until >= refused.returned

@@ -53,7 +53,7 @@ impl Waits {
     }
 
     /// The one that waited until last, of those invoked by a moment, if it waited past another.
-    fn from_until(&self, from: u64, until: u64) -> Option<Wait> {
+    fn begun_by(&self, from: u64, until: u64) -> Option<Wait> {
         let count = self.all.partition_point(|wait| wait.invoked <= from);
         let last = self.last.get(count.checked_sub(1)?)?;
         let wait = self.all[*last];
@@ -146,7 +146,7 @@ impl Stalls<'_> {
         if self.limits.push
             && gap.until > wake
             && let Some(asked) = released.filter(|asked| *asked >= self.healed)
-            && let Some(wait) = waits.from_until(asked, wake)
+            && let Some(wait) = waits.begun_by(asked, wake)
         {
             return self.add(Property::Lv2, ended.map(|ended| ended.end_by), wait, found);
         }
@@ -155,7 +155,7 @@ impl Stalls<'_> {
             return;
         }
         let wait = waits
-            .from_until(gap.from, gap.from.saturating_add(stall))
+            .begun_by(gap.from, gap.from.saturating_add(stall))
             .or_else(|| waits.within(gap.from, gap.until, stall));
         let Some(wait) = wait else { return };
         match self.orphan(before) {

@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "numbers are small")]
+
 use proptest::prelude::*;
 
 use super::super::line::without_kept;

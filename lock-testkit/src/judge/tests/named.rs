@@ -1,4 +1,8 @@
 //! One small history for each property, which nothing but its rule finds anything wrong with.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an example that is missing is a panic of the test"
+)]
 
 use super::super::{Rules, judge, violations};
 use crate::checker::liveness::{Fifo, Limits};

@@ -175,7 +175,7 @@ fn turns(all: &[Operation], holds: &[Hold], healed: u64, limits: &Limits) -> Opt
             });
             match limits.fifo {
                 Fifo::Everybody => over.max().unwrap_or(0).max(own.invoked),
-                _ => own.invoked,
+                Fifo::Client | Fifo::Off => own.invoked,
             }
         };
         let is_passed = |at: usize| {
