@@ -11,16 +11,17 @@
 //! Values are checked the same way as long as all values committed on a key differ, as in the
 //! recommended workload, whose value is the list of its writers' tokens. What is beyond the pass goes
 //! to the general checker within a budget: values that repeat, forced releases of unknown effect, and
-//! refusals that only an acquire of unknown effect explains.
+//! refusals that only acquires of unknown effect explain, if no order of them is found at once.
 
 mod blame;
 mod data;
 mod gather;
+mod orphan;
 mod solve;
 
 use super::linear::{self, Linearizability};
 use crate::history::{History, Operation};
-use crate::spec::{Bound, Lease, Verdict, Violation, entry_of};
+use crate::spec::{Bound, Lease, Property, Verdict, Violation, entry_of};
 use data::Scratch;
 use gather::Gathered;
 
@@ -145,6 +146,12 @@ fn check_part(part: Part<'_>, bound: Bound, budget: u64, scratch: &mut Scratch) 
     };
     if let Some(violation) = wrong.as_ref().filter(|_| is_final) {
         return Verdict::Invalid(violation.clone());
+    }
+    let is_orphaned = wrong
+        .as_ref()
+        .filter(|wrong| wrong.property == Property::Er1);
+    if is_orphaned.is_some_and(|wrong| orphan::explain(part, bound, wrong, scratch)) {
+        return Verdict::Valid;
     }
     let mut ids = Vec::new();
     let mut entries = Vec::new();
