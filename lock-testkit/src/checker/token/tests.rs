@@ -1,5 +1,3 @@
-#![expect(clippy::arithmetic_side_effects, reason = "numbers are small")]
-
 mod brute;
 mod generate;
 mod named;
