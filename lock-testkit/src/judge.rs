@@ -20,7 +20,7 @@
 //! | ME-1 | a grant within a lease of another token, where a release under a smaller token may have ended it; without tokens, any two holds at once |
 //! | OW-1 | a renew or release that was done under a token never granted, or invoked after a larger token's lease must have begun; a second end of one lease; a lease found over where a release under a smaller token may have ended it |
 //! | OW-2 | a renew, commit or release refused to the holder while a later step shows that it still held |
-//! | LS-1 | a grant, or a refusal to the holder, sooner after its grant than [`Bound::at_least`] of its ttl |
+//! | LS-1 | a grant, or a refusal to the holder, sooner after its grant than [`Bound::at_least`](crate::spec::Bound::at_least) of its ttl |
 //! | LS-3 | the same, sooner after a renewal |
 //! | ER-1 | an acquire refused while nobody can have held the key, nor the store kept it for another ([`Rules::line`]) |
 //! | ME-2 | two tasks believe at once that they hold a key ([`belief`]) |
