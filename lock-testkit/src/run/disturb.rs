@@ -10,7 +10,7 @@ use crate::SetupError;
 use crate::fault::{Link, StepKind, Weather};
 use crate::plan::{NetworkFault, Plan, PlannedFault};
 use crate::signal::Signal;
-use crate::subject::{Client, World};
+use crate::subject::{Client, ServerFault, World};
 
 /// The clients of a run as they are now.
 #[derive(Clone)]
@@ -157,7 +157,16 @@ impl Disturber {
                 stage.sleep(ms(*at_ms)).await;
                 let from = stage.clock.now();
                 if self.world.server(fault).await? {
-                    stage.recorder.mark(from, None, fault.text());
+                    match fault {
+                        ServerFault::FailOver | ServerFault::Kill { .. } => {
+                            stage.recorder.restarted(from, fault.text());
+                        }
+                        ServerFault::ClockStep { .. }
+                        | ServerFault::FlushScripts
+                        | ServerFault::Pause { .. } => {
+                            stage.recorder.mark(from, None, fault.text());
+                        }
+                    }
                 }
             }
         }
