@@ -20,15 +20,19 @@
 //! 4. Nothing stays behind, even when the test's process is killed: a guard process notices.
 
 mod client;
+mod clock;
 mod cluster;
 #[cfg(feature = "containers")]
 mod container;
 mod guard;
+mod instance;
 mod process;
 mod provider;
 mod redis;
 mod tls;
+mod tree;
 
+pub use clock::ClockStep;
 pub use cluster::RedisCluster;
 pub use provider::Data;
 pub use redis::{RedisServer, RedisServerOptions};
