@@ -103,7 +103,7 @@ impl Process {
             .spawn()?;
         let sweep = fill(self.launch.sweep);
         let guard = Guard::new(
-            &format!("{}; {sweep}; rm -rf \"$2\"", tree::KILL),
+            &format!("{}\n{sweep}\nrm -rf \"$2\"", tree::KILL),
             &[&child.id().to_string(), &files.to_string_lossy()],
         );
         self.running = Some((guard, child));

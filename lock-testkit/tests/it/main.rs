@@ -11,8 +11,12 @@
 
 mod client;
 mod cluster;
+mod etcd;
+mod failover;
 mod faults;
 mod line;
 mod locks;
+mod pgbouncer;
+mod postgres;
 mod service;
 mod tls;
