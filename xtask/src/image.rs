@@ -93,6 +93,8 @@ fn import(system: &Path) -> Outcome {
     let stream = tar.stdout.take().ok_or("tar has no output")?;
     let import = Command::new("docker")
         .args(["import", "--change", r#"CMD ["redis-server"]"#])
+        // Faster than the container's own layers, and kept as long as the container.
+        .args(["--change", "VOLUME /data"])
         .args(["--change", "WORKDIR /data", "-", OWN])
         .stdin(stream)
         .stdout(Stdio::null())

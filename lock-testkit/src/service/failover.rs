@@ -70,7 +70,7 @@ impl RedisFailover {
     /// Waits until the replica has got all that the primary has executed by now.
     ///
     /// # Errors
-    /// If it has not within 30 s: the link is cut, say.
+    /// If it has not within a minute: the link is cut, say.
     ///
     /// # Cancel safety
     /// Safe to drop: nothing is left behind.

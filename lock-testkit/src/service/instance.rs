@@ -157,8 +157,9 @@ fn tail(log: &str) -> String {
     lines.get(from..).unwrap_or_default().join("\n")
 }
 
-/// For how long a server may take to get ready.
-pub(super) const READY: Duration = Duration::from_secs(30);
+/// For how long a server may take to get ready: one that makes its data first has been seen to take
+/// ten seconds on a busy machine.
+pub(super) const READY: Duration = Duration::from_secs(60);
 pub(super) const POLL: Duration = Duration::from_millis(5);
 const PORT_TRIES_MAX: u32 = 5;
 

@@ -238,7 +238,7 @@ pub(super) enum Running {
     #[cfg(feature = "containers")]
     Container(Box<super::container::Container>),
     Given,
-    Process(Process),
+    Process(Box<Process>),
 }
 
 impl Running {
@@ -248,7 +248,9 @@ impl Running {
             Provider::Container { image } => Self::Container(Box::new(
                 super::container::Container::launch(image, launch).await?,
             )),
-            Provider::Process { program } => Self::Process(Process::launch(program, launch)?),
+            Provider::Process { program } => {
+                Self::Process(Box::new(Process::launch(program, launch)?))
+            }
             Provider::Url(_) => Self::Given,
         })
     }

@@ -177,7 +177,7 @@ impl RedisServer {
     /// wait for a replica that is in step.
     ///
     /// # Errors
-    /// If it has not within 20 s.
+    /// If it has not within a minute.
     ///
     /// # Cancel safety
     /// Safe to drop: nothing is left behind.
