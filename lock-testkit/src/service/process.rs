@@ -103,7 +103,7 @@ impl Process {
             .spawn()?;
         let sweep = fill(self.launch.sweep);
         let guard = Guard::new(
-            &format!("{}\n{sweep}\nrm -rf \"$2\"", tree::KILL),
+            &format!("{}\n{sweep}\n{REMOVE}", tree::KILL),
             &[&child.id().to_string(), &files.to_string_lossy()],
         );
         self.running = Some((guard, child));
@@ -188,6 +188,8 @@ impl Drop for Process {
     }
 }
 
+/// What is about to die may still write.
+const REMOVE: &str = r#"for _ in 1 2 3 4 5 6 7 8 9; do rm -rf "$2" && break; sleep 1; done"#;
 const LOG: &str = "server.log";
 const END_POLL: Duration = Duration::from_millis(2);
 const END_POLLS_MAX: u32 = 2500;

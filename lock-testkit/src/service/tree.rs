@@ -6,9 +6,15 @@ use std::process::Command;
 
 use rustix::process::{Pid, RawPid, Signal, kill_process};
 
-/// Shell commands that kill the process `$1` and its children.
-pub(super) const KILL: &str =
-    r#"kill -9 "$1" $(cat /proc/"$1"/task/*/children 2>/dev/null || pgrep -P "$1")"#;
+/// Shell commands that kill the process `$1` and all below it. Stopped, it starts nothing more.
+pub(super) const KILL: &str = r#"end() {
+  kill -STOP "$1"
+  for child in $(cat /proc/"$1"/task/*/children 2>/dev/null || pgrep -P "$1"); do
+    end "$child"
+  done
+  kill -9 "$1"
+}
+end "$1""#;
 
 /// Sends a signal to a process and then to all below it. One that is stopped by it starts no more
 /// meanwhile.

@@ -140,7 +140,9 @@ impl PostgresServerOptions {
             .to_vec(),
             ports: vec![port],
             // The one thing that a server keeps outside its folder, to find another that uses it.
-            sweep: r#"ipcrm -m "$(sed -n '7s/.* //p' "{data}/postgres/postmaster.pid")""#,
+            sweep: r#"for file in "{data}"/*/postmaster.pid; do
+  ipcrm -m "$(sed -n '7s/.* //p' "$file")"
+done"#,
             ..Launch::default()
         };
         let start = [include_str!("../unprivileged.sh"), include_str!("start.sh")].concat();
