@@ -86,8 +86,8 @@ impl EtcdBackend {
                     return Ok(Acquisition::Refused(Refusal::new(Some(left))));
                 }
                 // A repetition: the same grant, and its ttl starts anew.
-                if self.prolong(&keys, &seen, holder, request.ttl).await? {
-                    return Ok(Acquisition::Granted(granted(&seen, holder)));
+                if let Some(holder) = self.prolong(&keys, &seen, holder, request.ttl).await? {
+                    return Ok(Acquisition::Granted(granted(&seen, &holder)));
                 }
                 seen = self.store.look(&keys, Fetch::Everything).await?;
                 continue;
@@ -125,17 +125,18 @@ impl EtcdBackend {
         Err(overtaken())
     }
 
-    /// Starts the ttl of a holder's lease anew; `false` if it is too late or something changed.
+    /// Starts the ttl of a holder's lease anew; `None` if it is too late or something changed.
     async fn prolong(
         &self,
         keys: &Keys,
         seen: &Seen,
         holder: &Holder,
         ttl: Ttl,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Holder>, Error> {
         if holder.ttl_s >= seconds(ttl) {
             // This etcd lease is this grant's alone, so that no other holder can be prolonged by it.
-            return self.store.keep_lease(holder.lease).await;
+            let kept = self.store.keep_lease(holder.lease).await?;
+            return Ok(kept.then(|| holder.clone()));
         }
         // An etcd lease cannot be lengthened: the holder moves to a longer one.
         let (id, ttl_s) = self.store.grant_lease(0, seconds(ttl)).await?;
@@ -150,7 +151,7 @@ impl EtcdBackend {
             .await?;
         let moved = matches!(moved, Change::Made);
         self.revoke_later(if moved { holder.lease } else { id });
-        Ok(moved)
+        Ok(moved.then_some(longer))
     }
 
     async fn try_renew(&self, request: &Renew) -> Result<Renewal, Error> {
@@ -161,7 +162,8 @@ impl EtcdBackend {
                 let cause = seen.cause(request.token);
                 return Ok(Renewal::Lost { cause });
             };
-            if self.prolong(&keys, &seen, holder, request.ttl).await? {
+            let kept = self.prolong(&keys, &seen, holder, request.ttl).await?;
+            if kept.is_some() {
                 return Ok(Renewal::Renewed { others_wait: false });
             }
         }

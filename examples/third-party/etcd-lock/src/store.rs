@@ -131,6 +131,10 @@ impl Store {
 
     /// The keys that begin with the prefix, without their values, at most so many.
     pub(crate) async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, Error> {
+        if limit == 0 {
+            // To etcd that would mean all of them.
+            return Ok(Vec::new());
+        }
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let options = GetOptions::new()
             .with_prefix()

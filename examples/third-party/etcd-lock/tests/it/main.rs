@@ -66,7 +66,12 @@ async fn refused(backend: &EtcdBackend, request: &Acquire) -> Refusal {
     }
 }
 
-async fn renewed(backend: &EtcdBackend, lock: &str, owner: OwnerId, token: FencingToken) -> Renewal {
+async fn renewed(
+    backend: &EtcdBackend,
+    lock: &str,
+    owner: OwnerId,
+    token: FencingToken,
+) -> Renewal {
     let request = Renew::new(name(lock), owner, token, ttl(600_000));
     backend.renew(&[request]).await.remove(0).unwrap()
 }
