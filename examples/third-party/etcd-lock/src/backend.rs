@@ -55,8 +55,14 @@ impl EtcdBackend {
         })
         .await;
         let durability = match members {
-            Ok(answer) if answer.members().len() >= 3 => Durability::Failover,
-            Ok(_) => Durability::Restart,
+            Ok(answer) => {
+                let voters = answer.members().iter().filter(|m| !m.is_learner()).count();
+                if voters >= 3 {
+                    Durability::Failover
+                } else {
+                    Durability::Restart
+                }
+            }
             // Who may use keys need not be allowed to list members.
             Err(error) if error.kind() == ErrorKind::Denied => Durability::Restart,
             Err(error) => return Err(error),

@@ -81,22 +81,28 @@ impl Store {
     }
 
     /// Makes an etcd lease; returns its id and for how many seconds it is granted, which is no less
-    /// than asked for. With an id of 0 the store chooses one. No key is bound to it yet.
+    /// than asked for. With an id of 0 the store chooses one. A lease that is there already is taken
+    /// if it is long enough: the same owner made it, in an attempt that got no further.
     pub(crate) async fn grant_lease(&self, id: i64, ttl_s: u64) -> Result<(i64, u64), Error> {
         let mut leases = self.client.lease_client();
-        let seconds = i64::try_from(ttl_s).unwrap_or(i64::MAX);
-        let options = LeaseGrantOptions::new().with_id(id);
-        let mut answer = leases.grant(seconds, Some(options.clone())).await;
+        let asked = i64::try_from(ttl_s).unwrap_or(i64::MAX);
+        let named = Some(LeaseGrantOptions::new().with_id(id));
+        let mut answer = leases.grant(asked, named).await;
         if answer
             .as_ref()
             .is_err_and(|e| says(e, "lease already exists"))
         {
-            // Left by an attempt of the same owner that got no further. It has aged since.
-            self.revoke_lease(id).await?;
-            answer = leases.grant(seconds, Some(options)).await;
+            let known = leases.time_to_live(id, None).await;
+            let granted = known
+                .map_err(|e| failed(e, Effect::NotApplied))?
+                .granted_ttl();
+            if granted >= asked && self.keep_lease(id).await? {
+                return Ok((id, u64::try_from(granted).unwrap_or(ttl_s)));
+            }
+            answer = leases.grant(asked, None).await;
         }
         let lease = answer.map_err(|e| failed(e, Effect::NotApplied))?;
-        Ok((lease.id(), u64::try_from(lease.ttl()).unwrap_or(0)))
+        Ok((lease.id(), u64::try_from(lease.ttl()).unwrap_or(ttl_s)))
     }
 
     /// Starts the ttl of an etcd lease anew; `false` if it is over.

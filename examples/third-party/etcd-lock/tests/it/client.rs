@@ -66,7 +66,7 @@ async fn a_waiter_is_woken_by_the_release_long_before_the_expiry() {
     let held = one.mutex_with::<u64>("x", || 0).options(options);
     let guard = held.build().unwrap().lock().await.unwrap();
     let waiter = tokio::spawn(async move { counter(&other, "x").lock().await.map(drop) });
-    until(async || (!waiter.is_finished()).then_some(())).await;
+    until(async || server.requests().await.contains_key("Watch").then_some(())).await;
     guard.release().await.unwrap();
     in_time(waiter).await.unwrap().unwrap();
 }
@@ -75,13 +75,13 @@ async fn a_waiter_is_woken_by_the_release_long_before_the_expiry() {
 async fn a_lease_is_renewed_and_ends_when_nobody_renews_it() {
     let server = Server::start().await;
     let (one, other) = (client(&server).await, client(&server).await);
-    let options = LockOptions::builder().ttl(Duration::from_secs(1));
+    let options = LockOptions::builder().renew_interval(Duration::from_millis(100));
     let held = one.mutex_with::<u64>("x", || 0);
     let held = held.options(options.build().unwrap()).build().unwrap();
     let mut guard = held.lock().await.unwrap();
     let token = guard.token();
-    // Longer than the lease lasts if nobody renews it.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let renewals = async || server.requests().await.get("LeaseKeepAlive").copied();
+    until(async || renewals().await.filter(|count| *count >= 3)).await;
     assert!(guard.is_held());
     *guard = 7;
     guard.save().await.unwrap();
