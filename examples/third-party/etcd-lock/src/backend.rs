@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use etcd_client::{Client, ConnectOptions, TxnOp};
+use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use lock_core::{
     Acquire, Acquisition, Alarms, Capabilities, Commit, Durability, Effect, Error, ErrorKind,
@@ -13,7 +14,7 @@ use lock_core::{
 };
 
 use crate::record::{Holder, How, Keys, Seen, Written};
-use crate::store::{Change, Fetch, Store, failed, put, within};
+use crate::store::{Change, Fetch, Store, bind, failed, put, put_bytes, within};
 use crate::watch;
 
 /// How often a step decides anew because another client was faster. One that loses so often meets
@@ -30,6 +31,14 @@ pub struct EtcdBackend {
     store: Store,
     prefix: String,
     durability: Durability,
+}
+
+/// For how long an owner wants its lease and the name's record kept.
+#[derive(Clone, Copy)]
+struct Keep {
+    ttl: Ttl,
+    forget_after: Option<Duration>,
+    spare_state: bool,
 }
 
 impl EtcdBackend {
@@ -80,7 +89,13 @@ impl EtcdBackend {
 
     async fn try_acquire(&self, request: &Acquire) -> Result<Acquisition, Error> {
         let keys = self.keys(&request.name);
+        let keep = Keep {
+            ttl: request.ttl,
+            forget_after: request.forget_after,
+            spare_state: request.spare_state,
+        };
         let mut seen = self.store.look(&keys, Fetch::Everything).await?;
+        let id = lease_id(&request.name, request.owner);
         let mut lease = None;
         for _ in 0..TRIES {
             if seen.is_over_for(request.owner) {
@@ -92,37 +107,45 @@ impl EtcdBackend {
                     return Ok(Acquisition::Refused(Refusal::new(Some(left))));
                 }
                 // A repetition: the same grant, and its ttl starts anew.
-                if let Some(holder) = self.prolong(&keys, &seen, holder, request.ttl).await? {
+                if let Some(holder) = self.prolong(&keys, &seen, holder, keep).await? {
                     return Ok(Acquisition::Granted(granted(&seen, &holder)));
                 }
                 seen = self.store.look(&keys, Fetch::Everything).await?;
                 continue;
             }
-            // From here on the lease runs, before the lock is taken: a delay shortens what the
-            // holder has of it, and never lets it outlast what the store keeps.
-            let (id, ttl_s) = match lease {
-                Some(lease) => lease,
-                None => {
-                    let id = lease_id(&request.name, request.owner);
-                    *lease.insert(self.store.grant_lease(id, seconds(request.ttl)).await?)
-                }
-            };
             let epoch = seen.epoch.unwrap_or_else(time_of_day_us);
             let mut after = seen.clone();
-            let holder = after.grant(request, epoch, ttl_s);
+            let mut holder = after.grant(request, epoch);
+            // From here on the lease runs, before the lock is taken: a delay shortens what the
+            // holder has of it, and never lets it outlast what the store keeps.
+            let take_lease = async {
+                match lease {
+                    Some(lease) => Ok(lease),
+                    None => self.store.grant_lease(id, seconds(request.ttl)).await,
+                }
+            };
+            let leases = try_join(take_lease, self.record_lease(&after, keep)).await?;
+            let (forget_s, record_lease) = leases.1;
+            (holder.lease, holder.ttl_s) = *lease.insert(leases.0);
+            after.record.forget_s = forget_s;
             let mut writes = vec![
-                put(&keys.holder, &holder, id)?,
-                put(&keys.record, &after.record, 0)?,
+                put(&keys.holder, &holder, holder.lease)?,
+                put(&keys.record, &after.record, record_lease)?,
             ];
             if seen.epoch.is_none() {
                 writes.push(put(&keys.epoch, &epoch, 0)?);
             }
+            if record_lease != seen.record_lease {
+                writes.push(bind(&keys.state, record_lease));
+            }
             // CANCEL: if nobody hears of the grant, `release` by its owner undoes it.
-            match self
+            let change = self
                 .store
                 .change(&keys, &seen, Fetch::Everything, writes)
-                .await?
-            {
+                .await?;
+            let made = matches!(change, Change::Made);
+            self.tidy_up(made, seen.record_lease, record_lease);
+            match change {
                 Change::Made => return Ok(Acquisition::Granted(granted(&seen, &holder))),
                 // If another owner has it now, our etcd lease, to which nothing is bound, runs out.
                 Change::Overtaken(now) => seen = *now,
@@ -137,38 +160,76 @@ impl EtcdBackend {
         keys: &Keys,
         seen: &Seen,
         holder: &Holder,
-        ttl: Ttl,
+        keep: Keep,
     ) -> Result<Option<Holder>, Error> {
-        if holder.ttl_s >= seconds(ttl) {
-            // This etcd lease is this grant's alone, so that no other holder can be prolonged by it.
-            let kept = self.store.keep_lease(holder.lease).await?;
-            return Ok(kept.then(|| holder.clone()));
+        // This etcd lease is this grant's alone, so that no other holder can be prolonged by it.
+        let kept = self.store.keep_lease(holder.lease);
+        let (kept, (forget_s, record_lease)) =
+            try_join(kept, self.record_lease(seen, keep)).await?;
+        let mut after = holder.clone();
+        if holder.ttl_s >= seconds(keep.ttl) && record_lease == seen.record_lease {
+            return Ok(kept.then_some(after));
         }
-        // An etcd lease cannot be lengthened: the holder moves to a longer one.
-        let (id, ttl_s) = self.store.grant_lease(0, seconds(ttl)).await?;
-        let longer = Holder {
-            ttl_s,
-            ..holder.clone()
-        };
-        let writes = vec![put(&keys.holder, &longer, id)?];
-        let moved = self
+        // What follows is rare: an etcd lease cannot be lengthened, so the holder moves to a longer
+        // one; or the record is to be forgotten later or sooner than before.
+        if holder.ttl_s < seconds(keep.ttl) {
+            let lease = self.store.grant_lease(0, seconds(keep.ttl)).await?;
+            (after.lease, after.ttl_s) = lease;
+        }
+        let mut record = seen.record.clone();
+        record.forget_s = forget_s;
+        let writes = vec![
+            put(&keys.holder, &after, after.lease)?,
+            put(&keys.record, &record, record_lease)?,
+            bind(&keys.state, record_lease),
+        ];
+        let change = self
             .store
             .change(keys, seen, Fetch::NoState, writes)
             .await?;
-        let moved = matches!(moved, Change::Made);
-        self.revoke_later(if moved { holder.lease } else { id });
-        Ok(moved.then_some(longer))
+        let made = matches!(change, Change::Made);
+        self.tidy_up(made, holder.lease, after.lease);
+        self.tidy_up(made, seen.record_lease, record_lease);
+        Ok(made.then_some(after))
+    }
+
+    /// After how many seconds the record is to be forgotten, and the etcd lease to bind it to: the
+    /// one that it has, its ttl started anew, or a new one.
+    async fn record_lease(&self, seen: &Seen, keep: Keep) -> Result<(u64, i64), Error> {
+        let forget_s = seen.forget_s(keep.ttl, keep.forget_after, keep.spare_state);
+        if forget_s == 0 {
+            return Ok((0, 0));
+        }
+        let has_it = forget_s == seen.record.forget_s && seen.record_lease != 0;
+        if has_it && self.store.keep_lease(seen.record_lease).await? {
+            return Ok((forget_s, seen.record_lease));
+        }
+        let (lease, _) = self.store.grant_lease(0, forget_s).await?;
+        Ok((forget_s, lease))
+    }
+
+    /// Ends whichever of two etcd leases has no keys after a change that was, or was not, made.
+    fn tidy_up(&self, made: bool, before: i64, after: i64) {
+        let idle = if made { before } else { after };
+        if before != after && idle != 0 {
+            self.revoke_later(idle);
+        }
     }
 
     async fn try_renew(&self, request: &Renew) -> Result<Renewal, Error> {
         let keys = self.keys(&request.name);
+        let keep = Keep {
+            ttl: request.ttl,
+            forget_after: request.forget_after,
+            spare_state: request.spare_state,
+        };
         for _ in 0..TRIES {
             let seen = self.store.look(&keys, Fetch::NoState).await?;
             let Some(holder) = seen.granted_as(request.owner, request.token) else {
                 let cause = seen.cause(request.token);
                 return Ok(Renewal::Lost { cause });
             };
-            let kept = self.prolong(&keys, &seen, holder, request.ttl).await?;
+            let kept = self.prolong(&keys, &seen, holder, keep).await?;
             if kept.is_some() {
                 return Ok(Renewal::Renewed { others_wait: false });
             }
@@ -205,12 +266,12 @@ impl EtcdBackend {
                 format: request.state.format().get(),
             });
             let bytes = request.state.bytes().to_vec();
-            let mut writes = vec![TxnOp::put(keys.state.as_str(), bytes, None)];
+            let mut writes = vec![put_bytes(&keys.state, bytes, seen.record_lease)];
             if request.then == Then::Release {
                 after.end(How::Released);
                 writes.push(TxnOp::delete(keys.holder.as_str(), None));
             }
-            writes.push(put(&keys.record, &after.record, 0)?);
+            writes.push(put(&keys.record, &after.record, seen.record_lease)?);
             match self
                 .store
                 .change(&keys, &seen, Fetch::NoState, writes)
@@ -245,7 +306,7 @@ impl EtcdBackend {
             after.end(how);
             let writes = vec![
                 TxnOp::delete(keys.holder.as_str(), None),
-                put(&keys.record, &after.record, 0)?,
+                put(&keys.record, &after.record, seen.record_lease)?,
             ];
             match self
                 .store

@@ -45,8 +45,8 @@
 //! - It keeps no line: whoever asks first is served.
 //! - It pushes no alarms: a holder that was forced out learns of it at its next renewal. Its commits
 //!   are refused at once.
-//! - It forgets no name: [`Acquire::forget_after`](lock_core::Acquire::forget_after) is not applied,
-//!   so that a record of some 200 bytes stays for every name ever used.
+//! - It does not forget a name as long as more tokens are reserved for it than the store has made
+//!   revisions since.
 //! - It cannot tell for how long a holder has held the lock.
 //! - A value is at most as large as a request to etcd (`--max-request-bytes`, 1.5 MiB by default).
 

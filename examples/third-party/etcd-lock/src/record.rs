@@ -4,14 +4,16 @@
 //! |---|---|---|
 //! | `{prefix}holder/{name}` | [`Holder`] as JSON | It is bound to an etcd lease, so it is there exactly as long as the lock is held. |
 //! | `{prefix}record/{name}` | [`Record`] as JSON | What outlives the holder: the last token, how the last lease ended, what was committed. |
-//! | `{prefix}state/{name}` | the value, byte for byte | Apart from the record, so that a renewal does not read it. |
+//! | `{prefix}state/{name}` | the value, byte for byte | Apart from the record, so that a renewal does not read it. Bound to the etcd lease of the record, if that has one. |
 //! | `{prefix}epoch` | a number | Where the tokens of this store begin; see [`Seen::next_token`]. |
 //!
 //! Keys of etcd are any bytes, so that a name stands in them as it is: two names never share a key,
 //! and the keys of all names that begin alike are one range.
 
+use std::time::Duration;
+
 use lock_core::{
-    Acquire, FencingToken, HolderInfo, LockInfo, LockName, LossCause, OwnerId, Previous, State,
+    Acquire, FencingToken, HolderInfo, LockInfo, LockName, LossCause, OwnerId, Previous, State, Ttl,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +58,7 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    pub(crate) fn info(&self, expires_in: std::time::Duration) -> HolderInfo {
+    pub(crate) fn info(&self, expires_in: Duration) -> HolderInfo {
         let mut info = HolderInfo::unknown();
         info.owner = Some(self.owner);
         info.token = Some(FencingToken::new(self.token));
@@ -65,6 +67,8 @@ impl Holder {
         info
     }
 }
+
+const FORGET_S_MAX: u64 = 8_000_000_000;
 
 /// What is known of a name whether or not somebody holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +81,9 @@ pub(crate) struct Record {
     pub(crate) ended: Option<Ended>,
     /// The last commit.
     pub(crate) written: Option<Written>,
+    /// After how many seconds without use the record and the value are forgotten, counted from the
+    /// last renewal; 0 for never. They are bound to an etcd lease of that length.
+    pub(crate) forget_s: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +123,8 @@ pub(crate) struct Seen {
     pub(crate) record: Record,
     pub(crate) state: Option<State>,
     pub(crate) epoch: Option<u64>,
+    /// The etcd lease that the record and the value are bound to, 0 for none.
+    pub(crate) record_lease: i64,
     /// The revisions of the last change of each key, 0 for a key that is not there.
     pub(crate) holder_revision: i64,
     pub(crate) record_revision: i64,
@@ -166,12 +175,36 @@ impl Seen {
     /// when the first lock of an empty store was granted. etcd makes far less than a million
     /// revisions a second, so the next epoch is larger than all tokens of this one.
     pub(crate) fn next_token(&self, epoch: u64) -> u64 {
-        let clock = epoch.saturating_add(self.revision).saturating_add(1);
-        clock.max(self.record.last_token.saturating_add(1))
+        let after_last = self.record.last_token.saturating_add(1);
+        self.clock(epoch).max(after_last)
     }
 
-    /// Enters a new grant, and says what to write for its holder.
-    pub(crate) fn grant(&mut self, request: &Acquire, epoch: u64, ttl_s: u64) -> Holder {
+    /// The number of the next revision, counted from the epoch.
+    fn clock(&self, epoch: u64) -> u64 {
+        epoch.saturating_add(self.revision).saturating_add(1)
+    }
+
+    /// After how many seconds the record is to be forgotten if nobody renews the lease or takes the
+    /// lock; 0 for never.
+    pub(crate) fn forget_s(&self, ttl: Ttl, after: Option<Duration>, spare_state: bool) -> u64 {
+        let before = self.record.forget_s;
+        let length = |idle: Duration| ttl.as_duration().saturating_add(idle);
+        let asked = after.map_or(0, |idle| length(idle).as_secs().saturating_add(1));
+        // Reserved tokens may be ahead of the revision: only the record keeps them from being granted
+        // again.
+        if asked == 0 || self.record.last_token > self.clock(self.epoch.unwrap_or(0)) {
+            0
+        } else if spare_state && self.record.written.is_some() {
+            if before == 0 { 0 } else { before.max(asked) }
+        } else {
+            // Beyond some 280 years etcd refuses.
+            asked.min(FORGET_S_MAX)
+        }
+    }
+
+    /// Enters a new grant, and says what to write for its holder, all but its lease.
+    pub(crate) fn grant(&mut self, request: &Acquire, epoch: u64) -> Holder {
+        self.epoch = Some(epoch);
         let token = self.next_token(epoch);
         let reserved = request.reserve.max(1);
         self.record.last_token = token.saturating_add(u64::from(reserved)).saturating_sub(1);
@@ -184,7 +217,7 @@ impl Seen {
             token,
             reserved,
             label: request.label.as_str().to_owned(),
-            ttl_s,
+            ttl_s: 0,
             lease: 0,
         }
     }

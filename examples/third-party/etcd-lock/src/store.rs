@@ -179,6 +179,19 @@ pub(crate) async fn within<T>(step: impl Future<Output = Result<T, Error>>) -> R
     }
 }
 
+/// Puts bytes.
+pub(crate) fn put_bytes(key: &str, bytes: Vec<u8>, lease: i64) -> TxnOp {
+    TxnOp::put(key, bytes, Some(PutOptions::new().with_lease(lease)))
+}
+
+/// Binds a key, if it is there, to another etcd lease and leaves its value as it is.
+pub(crate) fn bind(key: &str, lease: i64) -> TxnOp {
+    let options = PutOptions::new().with_ignore_value().with_lease(lease);
+    let is_there = Compare::version(key, CompareOp::Greater, 0);
+    let put = TxnOp::put(key, "", Some(options));
+    TxnOp::txn(Txn::new().when([is_there]).and_then([put]))
+}
+
 fn reads(keys: &Keys, fetch: Fetch) -> Vec<TxnOp> {
     let mut wanted = vec![&keys.holder, &keys.record, &keys.epoch];
     if fetch == Fetch::Everything {
@@ -201,6 +214,7 @@ fn seen(answer: &TxnResponse) -> Result<Seen, Error> {
     let mut seen = Seen {
         holder_revision: revision_of(holder),
         record_revision: revision_of(record),
+        record_lease: record.map_or(0, KeyValue::lease),
         epoch_revision: revision_of(epoch),
         holder: holder.map(decode::<Holder>).transpose()?,
         record: record

@@ -3,6 +3,7 @@
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
+    clippy::large_futures,
     clippy::panic,
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,

@@ -121,6 +121,18 @@ impl Server {
         text.lines().filter_map(count).collect()
     }
 
+    /// For how many seconds the etcd lease of a key was granted; `None` if it has none.
+    pub(crate) async fn lease_of(&self, key: &str) -> Option<i64> {
+        let mut etcd = self.stranger().await;
+        let found = etcd.get(key, None).await.unwrap();
+        let lease = found.kvs()[0].lease();
+        if lease == 0 {
+            return None;
+        }
+        let lease = etcd.lease_time_to_live(lease, None).await.unwrap();
+        Some(lease.granted_ttl())
+    }
+
     /// How many etcd leases there are.
     pub(crate) async fn leases(&self) -> usize {
         self.stranger().await.leases().await.unwrap().leases().len()

@@ -618,4 +618,109 @@ async fn each_step_takes_few_requests() {
     assert_eq!(taken().await, (1, 0, 0, 1), "inspect");
     backend.release(&name("x"), a.owner).await.unwrap();
     assert_eq!(taken().await, (2, 0, 0, 0), "release");
+    // A record that is forgotten one day has an etcd lease of its own.
+    let mut c = asks("z", owner());
+    c.forget_after = Some(Duration::from_secs(86_400));
+    granted(&backend, &c).await;
+    assert_eq!(
+        taken().await,
+        (2, 2, 0, 0),
+        "acquire, the first that forgets"
+    );
+    backend.release(&name("z"), c.owner).await.unwrap();
+    assert_eq!(taken().await, (2, 0, 0, 0), "release of one that forgets");
+    c.owner = owner();
+    granted(&backend, &c).await;
+    assert_eq!(
+        taken().await,
+        (2, 1, 1, 0),
+        "acquire, the next that forgets"
+    );
+}
+
+#[tokio::test]
+async fn an_idle_name_is_forgotten_only_if_asked() {
+    let server = Server::start().await;
+    let backend = server.backend().await;
+    let kept_for = async || server.lease_of("lock/record/x").await;
+    let mut request = asks("x", owner());
+    let grant = granted(&backend, &request).await;
+    assert_eq!(kept_for().await, None);
+    request.forget_after = Some(Duration::from_secs(3600));
+    granted(&backend, &request).await;
+    assert_eq!(kept_for().await, Some(600 + 3600 + 1));
+    let commit = commits("x", request.owner, &grant, 1, "1");
+    assert!(is_committed(&backend.commit(&commit).await.unwrap()));
+    assert_eq!(server.lease_of("lock/state/x").await, kept_for().await);
+    renewed(&backend, "x", request.owner, grant.token).await;
+    assert_eq!(kept_for().await, None);
+    assert_eq!(server.lease_of("lock/state/x").await, None);
+    backend.release(&name("x"), request.owner).await.unwrap();
+    until(async || (server.leases().await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn what_is_forgotten_leaves_nothing_and_its_tokens_are_not_repeated() {
+    let server = Server::start().await;
+    let backend = server.backend().await;
+    let mut request = asks("x", owner());
+    request.ttl = ttl(50);
+    request.forget_after = Some(Duration::ZERO);
+    let grant = granted(&backend, &request).await;
+    let mut last = commits("x", request.owner, &grant, 1, "1");
+    last.then = Then::Release;
+    assert!(is_committed(&backend.commit(&last).await.unwrap()));
+    until(async || (server.keys("").await == ["lock/epoch"]).then_some(())).await;
+    let next = granted(&backend, &asks("x", owner())).await;
+    assert!(next.token > grant.token);
+    assert_eq!((next.state, next.previous), (None, Previous::First));
+
+    // Reserved tokens are ahead of what the store counts, so the record is kept.
+    let mut request = asks("y", owner());
+    request.reserve = u32::MAX;
+    request.forget_after = Some(Duration::ZERO);
+    granted(&backend, &request).await;
+    assert_eq!(server.lease_of("lock/record/y").await, None);
+}
+
+#[tokio::test]
+async fn a_plain_lock_does_not_make_the_store_forget_a_value() {
+    let server = Server::start().await;
+    let backend = server.backend().await;
+    let kept_for = async || server.lease_of("lock/record/x").await;
+    let hour = Duration::from_secs(3600);
+    let ask = async |forget_after, spare_state| {
+        let mut request = asks("x", owner());
+        request.forget_after = forget_after;
+        request.spare_state = spare_state;
+        let grant = granted(&backend, &request).await;
+        (request.owner, grant)
+    };
+    let plain = async |forget_after| {
+        let (owner, grant) = ask(forget_after, true).await;
+        let mut renew = Renew::new(name("x"), owner, grant.token, ttl(600_000));
+        renew.forget_after = forget_after;
+        renew.spare_state = true;
+        let renewed = backend.renew(&[renew]).await.remove(0).unwrap();
+        assert_eq!(renewed, Renewal::Renewed { others_wait: false });
+        backend.release(&name("x"), owner).await.unwrap();
+        grant.state
+    };
+    // Where there is no value, the record goes when the plain lock says.
+    assert_eq!(plain(Some(hour)).await, None);
+    assert_eq!(kept_for().await, Some(600 + 3600 + 1));
+    for (with_value, with_plain, kept) in [
+        (None, Some(hour), None),
+        (Some(2 * hour), Some(hour), Some(600 + 7200 + 1)),
+        (Some(hour), Some(2 * hour), Some(600 + 7200 + 1)),
+        (Some(hour), None, None),
+    ] {
+        let (owner, grant) = ask(with_value, false).await;
+        let mut commit = commits("x", owner, &grant, 1, "1");
+        commit.then = Then::Release;
+        assert!(is_committed(&backend.commit(&commit).await.unwrap()));
+        assert_eq!(plain(with_plain).await, Some(state("1")));
+        assert_eq!(kept_for().await, kept);
+        assert_eq!(server.lease_of("lock/state/x").await, kept);
+    }
 }
