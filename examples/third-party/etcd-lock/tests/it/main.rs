@@ -11,6 +11,8 @@
 )]
 
 mod client;
+mod faults;
+mod keeping;
 mod server;
 mod steps;
 
