@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use etcd_client::{WatchFilterType, WatchOptions};
 use etcd_lock::EtcdBackend;
 use futures_util::StreamExt;
 use lock_core::{
@@ -105,6 +106,41 @@ async fn a_cluster_keeps_what_it_acknowledged_when_a_member_is_lost() {
         let renewed = until(async || backend.renew(renew).await.remove(0).ok()).await;
         assert_eq!(renewed, Renewal::Renewed { others_wait: false });
         server.start_again().await;
+    }
+}
+
+/// The end of a lease falls between a commit's look and its write again and again.
+#[tokio::test]
+async fn no_commit_is_written_after_the_end_of_its_lease() {
+    let server = Server::start().await;
+    let backend = server.backend().await;
+    let mut etcd = server.stranger().await;
+    let options = WatchOptions::new()
+        .with_prefix()
+        .with_filters([WatchFilterType::NoPut]);
+    let mut ends = etcd.watch("lock/holder/", Some(options)).await.unwrap();
+    for round in 0..50 {
+        let lock = format!("x{round}");
+        let request = asks(&lock, owner());
+        let grant = granted(&backend, &request).await;
+        let holder = etcd.get(format!("lock/holder/{lock}"), None).await;
+        let lease = holder.unwrap().kvs()[0].lease();
+        let commit = commits(&lock, request.owner, &grant, 1, "1");
+        let (stored, ended) = tokio::join!(backend.commit(&commit), etcd.lease_revoke(lease));
+        ended.unwrap();
+        let ended_at = in_time(async {
+            loop {
+                let message = ends.message().await.unwrap().unwrap();
+                if let Some(event) = message.events().first() {
+                    return event.kv().unwrap().mod_revision();
+                }
+            }
+        })
+        .await;
+        let state = etcd.get(format!("lock/state/{lock}"), None).await.unwrap();
+        let written_at = state.kvs().first().map(|kv| kv.mod_revision());
+        assert_eq!(is_committed(&stored.unwrap()), written_at.is_some());
+        assert!(written_at.is_none_or(|at| at < ended_at), "round {round}");
     }
 }
 
