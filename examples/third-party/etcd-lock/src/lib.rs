@@ -22,7 +22,22 @@
 //! what it finds, so many times at most. That makes each step atomic, and it is why a request that
 //! arrives late changes nothing: what it was to change has another revision by then.
 //!
-//! The read modules in this order: `record` (what is kept), `store` (what is asked of etcd),
+//! | step | round trips | what they are |
+//! |---|---|---|
+//! | acquire | 3 | look; make the etcd lease; transaction |
+//! | acquire, refused | 2 | look; time to live |
+//! | acquire again, renew | 2 | look; keep alive |
+//! | commit, release | 2 | look; transaction |
+//! | release by an owner that does not hold it | 2 | look; revoke its etcd lease |
+//! | peek | 1 | look |
+//! | inspect | 2 | look; time to live |
+//! | list | 3 | range; then as inspect, 64 names at once |
+//! | force release | 3 | look; transaction; time to live |
+//!
+//! Each time that another client is faster costs one more transaction. An etcd lease of which a lock
+//! has no more use is revoked in the background.
+//!
+//! Read the modules in this order: `record` (what is kept), `store` (what is asked of etcd),
 //! `backend` (the steps).
 //!
 //! # What it promises
@@ -47,6 +62,8 @@
 //!   are refused at once.
 //! - It does not forget a name as long as more tokens are reserved for it than the store has made
 //!   revisions since.
+//! - An acquire that is dropped half-way may leave an etcd lease without keys, which runs out: after
+//!   the ttl, and where the record is to be forgotten also one of that length.
 //! - It cannot tell for how long a holder has held the lock.
 //! - A value is at most as large as a request to etcd (`--max-request-bytes`, 1.5 MiB by default).
 
