@@ -6,6 +6,8 @@
 //! - [`checker`] judges histories.
 //! - [`history`] records what clients asked and were answered, and keeps it as JSON Lines.
 //! - [`spec`] says what a lock may do, and names what it may not.
+//! - [`recording`] stands around any backend and writes down what its client asks, so that a
+//!   service's own tests are judged too.
 //! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
 //!   what passes, by the clock or by the message.
 //! - [`FaultyBackend`] stands around a backend and does the same to its steps, in virtual time too.
@@ -21,6 +23,7 @@ pub mod hunt;
 pub mod plan;
 mod port;
 pub mod proxy;
+pub mod recording;
 pub mod resp;
 pub mod run;
 pub mod service;

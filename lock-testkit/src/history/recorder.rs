@@ -1,5 +1,6 @@
 //! [`Recorder`]: writes a history while clients run.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lock_core::{Clock, Moment};
@@ -11,6 +12,8 @@ use super::{Belief, History, Key, Mark, NEVER, Operation, Outcome, Step, Value};
 pub struct Recorder {
     clock: Arc<dyn Clock>,
     history: Mutex<History>,
+    /// Forced releases that named a token of which it is not known yet whether anybody saw its grant.
+    forced: Mutex<Vec<usize>>,
 }
 
 /// An operation that was invoked. If it is dropped, as with a cancelled future, its outcome stays
@@ -21,6 +24,13 @@ pub struct Invocation {
     at: usize,
 }
 
+impl Invocation {
+    /// Where its operation stands in the history.
+    pub(crate) const fn place(&self) -> usize {
+        self.at
+    }
+}
+
 impl Recorder {
     /// A recorder of nothing yet.
     #[must_use]
@@ -28,6 +38,7 @@ impl Recorder {
         Self {
             clock,
             history: Mutex::default(),
+            forced: Mutex::default(),
         }
     }
 
@@ -144,10 +155,52 @@ impl Recorder {
     /// What was recorded.
     #[must_use]
     pub fn history(&self) -> History {
-        self.lock().clone()
+        let mut history = self.lock().clone();
+        let forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
+        if !forced.is_empty() {
+            let granted: HashSet<(Key, u64)> = history
+                .operations()
+                .iter()
+                .filter(|o| o.step == Step::Acquire && o.outcome == Outcome::Done)
+                .map(|o| (o.key, o.token))
+                .collect();
+            for at in &*forced {
+                if let Some(operation) = history.operation_mut(*at)
+                    && !granted.contains(&(operation.key, operation.token))
+                {
+                    operation.token = 0;
+                }
+            }
+        }
+        history
     }
 
-    fn answer(
+    /// Notes the token of a lease that was ended by force, or none if nobody saw its grant, which
+    /// may come later.
+    pub(crate) fn forced(&self, invocation: Invocation, token: u64) {
+        let mut forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
+        forced.push(invocation.at);
+        drop(forced);
+        self.done_with(invocation, token);
+    }
+
+    /// Notes an operation with its stamps.
+    pub(crate) fn note(&self, make: impl FnOnce(&mut History) -> Operation) -> Invocation {
+        let mut history = self.lock();
+        let operation = make(&mut history);
+        let at = history.push(operation);
+        Invocation { at }
+    }
+
+    /// Changes an operation that was noted.
+    pub(crate) fn amend(&self, invocation: &Invocation, change: impl FnOnce(&mut Operation)) {
+        if let Some(operation) = self.lock().operation_mut(invocation.at) {
+            change(operation);
+        }
+    }
+
+    /// Notes an answer; the operation stays in the hands of the caller.
+    pub(crate) fn answer(
         &self,
         invocation: &Invocation,
         outcome: Outcome,

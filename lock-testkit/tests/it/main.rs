@@ -15,5 +15,6 @@ mod faults;
 mod line;
 mod locks;
 mod plans;
+mod recording;
 mod service;
 mod tls;
