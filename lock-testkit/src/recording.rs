@@ -22,6 +22,7 @@
 
 mod ledger;
 mod outcome;
+mod overlap;
 mod task;
 
 use std::sync::Arc;
@@ -39,7 +40,11 @@ use ledger::Ledger;
 pub(crate) use ledger::Broken;
 pub(crate) use task::Tasks;
 
+pub use overlap::overlap;
+
 /// A backend around another one that records what is asked of it.
+///
+/// [`Recorder::in_order`] makes the best of what it sees.
 ///
 /// # Examples
 /// ```
@@ -51,7 +56,7 @@ pub(crate) use task::Tasks;
 /// use lock_testkit::recording::RecordingBackend;
 /// use lock_testkit::spec::{Bound, Verdict};
 ///
-/// let recorder = Arc::new(Recorder::new(Arc::new(SystemClock::new())));
+/// let recorder = Arc::new(Recorder::in_order(Arc::new(SystemClock::new())));
 /// let store = Arc::new(MemoryBackend::new());
 /// let locks = LockClient::new(RecordingBackend::new(store, Arc::clone(&recorder), 0));
 /// locks.mutex::<u64>("counter")?.update(|n| { *n += 1; Ok(()) }).await?;
@@ -194,6 +199,3 @@ impl LockBackend for RecordingBackend {
 fn nanos(length: Duration) -> u64 {
     u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-mod tests;
