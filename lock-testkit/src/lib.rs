@@ -1,6 +1,7 @@
 //! What it takes to prove a lock on the real thing: servers, and a network that misbehaves on
 //! demand.
 //!
+//! - [`sections`] finds out by a service's own tests whether it uses its locks rightly.
 //! - [`service`] starts a real server for a test, in a container or as a local process, pauses,
 //!   kills and restarts it, and leaves nothing behind.
 //! - [`checker`] judges histories.
@@ -26,6 +27,7 @@ pub mod proxy;
 pub mod recording;
 pub mod resp;
 pub mod run;
+pub mod sections;
 pub mod service;
 mod signal;
 pub mod spec;

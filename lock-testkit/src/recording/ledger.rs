@@ -26,6 +26,8 @@ pub(crate) struct Ledger {
     tasks: Arc<Tasks>,
     has_line: bool,
     inner: Mutex<Inner>,
+    /// Acquires that did not wait.
+    tries: Mutex<Vec<usize>>,
 }
 
 #[derive(Debug)]
@@ -79,6 +81,7 @@ impl Ledger {
                 drift_allowance: None,
                 request_timeout: LockOptions::default().request_timeout(),
             }),
+            tries: Mutex::default(),
         }
     }
 
@@ -129,6 +132,15 @@ impl Ledger {
             .collect();
         broken.sort_unstable_by_key(|broken| broken.at);
         broken
+    }
+
+    /// Where the acquires stand in the history that did not wait, as far as that can be told: where
+    /// the store keeps a line, who does not stand in it does not wait.
+    pub(crate) fn tries(&self) -> Vec<usize> {
+        self.tries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

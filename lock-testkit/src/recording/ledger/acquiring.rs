@@ -1,5 +1,7 @@
 //! Attempts: which acquire they belong to, and what they may have left behind.
 
+use std::sync::PoisonError;
+
 use lock_core::{Acquire, Acquisition, Error, Grant};
 
 use super::super::nanos;
@@ -49,8 +51,13 @@ impl Ledger {
 
     fn new_wait(&self, owner: &Owner, request: &Acquire) -> Wait {
         let ttl_ns = nanos(request.ttl.as_duration());
+        let invocation = self.begin(owner, &request.name, Step::Acquire, 0, ttl_ns, None);
+        if self.has_line && !request.stand_in_line {
+            let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+            tries.push(invocation.place());
+        }
         Wait {
-            invocation: self.begin(owner, &request.name, Step::Acquire, 0, ttl_ns, None),
+            invocation,
             lost: None,
         }
     }
@@ -89,6 +96,7 @@ impl Attempt<'_> {
             .recorder
             .answer(&wait.invocation, outcome, |operation, history| {
                 operation.token = token;
+                operation.ttl_ns = nanos(self.request.ttl.as_duration());
                 if is_again {
                     // The grant that it has, with its ttl anew.
                     (operation.step, operation.invoked) = (Step::Renew, self.sent);
@@ -121,17 +129,34 @@ impl Attempt<'_> {
 
     /// No reply came: it may have taken the lock, or stand in line, or do so later.
     fn lost(&self, owner: &mut Owner, mut wait: Wait) {
+        let (ledger, ttl_ns) = (self.ledger, self.unseen_ttl());
         owner.may_have_more = true;
-        self.ledger.open(&wait.invocation);
+        ledger.open(&wait.invocation);
         match wait.lost {
             // The operation of the whole wait stands for the first of them.
-            None => wait.lost = Some(self.sent),
+            None => {
+                wait.lost = Some(self.sent);
+                ledger
+                    .recorder
+                    .amend(&wait.invocation, |o| o.ttl_ns = ttl_ns);
+            }
             Some(_) => self.may_have_taken(owner, self.sent),
         }
         owner.wait = Some(wait);
-        if owner.place.is_none() {
-            self.stand_in_line(owner);
+    }
+
+    /// How long the lock is another's at least if an attempt took it unseen. Who stood in line and
+    /// misses its turn had it for as long as the store likes.
+    fn unseen_ttl(&self) -> u64 {
+        if self.stands_in_line() {
+            0
+        } else {
+            nanos(self.request.ttl.as_duration())
         }
+    }
+
+    fn stands_in_line(&self) -> bool {
+        self.ledger.has_line && self.request.stand_in_line
     }
 
     /// Nothing but attempts whose replies are missing can have taken the lock so far.
@@ -143,7 +168,7 @@ impl Attempt<'_> {
 
     /// An attempt that was sent at `sent` may have had an effect of its own, or may have it yet.
     fn may_have_taken(&self, owner: &Owner, sent: u64) {
-        let ttl_ns = nanos(self.request.ttl.as_duration());
+        let ttl_ns = self.unseen_ttl();
         let (name, stamps) = (&self.request.name, (sent, NEVER));
         let _open: Invocation =
             self.ledger
@@ -152,7 +177,7 @@ impl Attempt<'_> {
 
     /// From now on the lock may be kept for the owner, for a time that is the store's business.
     fn stand_in_line(&self, owner: &mut Owner) {
-        if self.ledger.has_line && self.request.stand_in_line {
+        if self.stands_in_line() {
             let (name, stamps) = (&self.request.name, (self.sent, NEVER));
             let place = self
                 .ledger

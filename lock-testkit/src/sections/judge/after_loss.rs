@@ -1,0 +1,99 @@
+//! SV-2: what a lock guards is used only while the lock is held.
+
+use super::super::evidence::{Access, Evidence, Lease, Use, seconds};
+use super::super::rule::Rule;
+use super::super::verdict::Finding;
+use crate::history::{Belief, Operation, Outcome, Step};
+
+pub(super) fn find(evidence: &Evidence<'_>) -> Vec<Finding> {
+    let uses = evidence.inner.uses.iter();
+    let judged = uses.filter_map(|used| {
+        let why = match (used.token, used.access) {
+            (_, Access::Refused) | (None, Access::Read) => None,
+            (None, Access::Write) => unguarded(evidence, used),
+            (Some(token), Access::Read | Access::Write) => stale(evidence, used, token),
+        };
+        why.map(|why| finding(evidence, used, &why))
+    });
+    judged.collect()
+}
+
+fn finding(evidence: &Evidence<'_>, used: &Use, why: &str) -> Finding {
+    let did = match used.access {
+        Access::Write => "written to",
+        Access::Read | Access::Refused => "read from",
+    };
+    Finding {
+        rule: Rule::Sv2,
+        who: evidence.holder(&used.lock, used.token, used.task),
+        lock: used.lock.to_string(),
+        token: used.token,
+        at_ns: used.at,
+        what: format!("{:?} was {did} {:?}, but {why}", used.what, used.resource),
+    }
+}
+
+/// Why nobody who writes without a token holds the lock.
+fn unguarded(evidence: &Evidence<'_>, used: &Use) -> Option<String> {
+    let is_held = evidence.held().iter().any(|belief| {
+        evidence.history.key_name(belief.key) == &*used.lock
+            && (used.task == 0 || belief.task == used.task)
+            && (belief.from..=belief.until).contains(&used.at)
+    });
+    (!is_held).then(|| "whoever wrote it did not hold the lock".to_owned())
+}
+
+/// Why a token must not be used any more.
+fn stale(evidence: &Evidence<'_>, used: &Use, token: u64) -> Option<String> {
+    let Some(lease) = evidence.lease(&used.lock, token) else {
+        return Some("this token was never granted for this lock".to_owned());
+    };
+    let Some(belief) = lease.belief else {
+        return Some("the grant of this token came too late to be used".to_owned());
+    };
+    if used.at > belief.until {
+        let how = ending(evidence, lease, &belief);
+        return Some(format!("{how} at {}", seconds(belief.until)));
+    }
+    let grants = evidence.history.operations().iter();
+    let mut later = grants.filter(|grant| {
+        grant.step == Step::Acquire
+            && grant.outcome == Outcome::Done
+            && grant.key == belief.key
+            && grant.token > token
+            && grant.returned < used.at
+    });
+    let other = later.next()?;
+    Some(format!(
+        "token {} had been granted at {}, which the holder could not know: the resource must refuse \
+         smaller tokens",
+        other.token,
+        seconds(other.returned)
+    ))
+}
+
+/// How the belief in a lease ended.
+fn ending(evidence: &Evidence<'_>, lease: &Lease, belief: &Belief) -> &'static str {
+    let operations = evidence.history.operations().iter();
+    let of_lease = |operation: &&Operation| {
+        operation.key == belief.key && operation.token == lease.grant.token
+    };
+    let mut how = "the lease had run out, by the holder's own clock,";
+    for operation in operations.filter(of_lease) {
+        let ends = operation.invoked.abs_diff(belief.until) <= A_STEP_NS
+            || operation.returned.abs_diff(belief.until) <= A_STEP_NS;
+        match (operation.step, operation.outcome) {
+            (Step::Release | Step::CommitRelease, _) if ends => {
+                return "the lock had been given up";
+            }
+            (Step::Commit | Step::Renew, Outcome::Refused) if ends => {
+                how = "the store had said that the lease is lost";
+            }
+            _ => {}
+        }
+    }
+    how
+}
+
+/// How far apart the stamps of one event may be.
+const A_STEP_NS: u64 = 10_000;
