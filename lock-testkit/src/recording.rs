@@ -34,10 +34,10 @@ use lock_core::{
     LockInfo, LockName, LockOptions, OwnerId, Peeked, Release, Renew, Renewal, Stored,
 };
 
-use crate::history::{Outcome, Recorder, Step};
+use crate::history::{History, Outcome, Recorder, Step};
 use ledger::Ledger;
 
-pub(crate) use ledger::Broken;
+pub(crate) use ledger::{Broken, Ending};
 pub(crate) use task::Tasks;
 
 pub use overlap::overlap;
@@ -102,10 +102,10 @@ impl RecordingBackend {
         self
     }
 
-    /// Notes in the history what the client believes of the leases that it has now. Call it once,
-    /// when the run is over; beliefs that ended before are there already.
-    pub fn finish(&self) {
-        self.ledger.finish();
+    /// Adds to a copy of the history what the client believes of the leases that it has now; beliefs
+    /// that ended are there already.
+    pub fn add_beliefs(&self, history: &mut History) {
+        self.ledger.add_beliefs(history);
     }
 
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {

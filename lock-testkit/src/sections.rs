@@ -228,10 +228,10 @@ impl Watch {
     pub fn verdict(&self) -> Verdict {
         let now = self.shared.recorder.now().as_nanos();
         let inner = self.shared.inner();
+        let mut history = self.shared.recorder.history();
         for (_, backend) in &inner.clients {
-            backend.finish();
+            backend.add_beliefs(&mut history);
         }
-        let history = self.shared.recorder.history();
         let evidence = Evidence::new(&history, &inner, now);
         let findings = judge::all(&evidence);
         Verdict::new(history, findings, &inner.uses, inner.has_listened)

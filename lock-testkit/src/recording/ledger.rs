@@ -16,6 +16,8 @@ use super::task::Tasks;
 use crate::history::{History, Invocation, NEVER, Operation, Outcome, Recorder, Step, Value};
 use acquiring::Wait;
 use belief::OpenBelief;
+
+pub(crate) use belief::Ending;
 use writing::Written;
 
 /// What one client asked so far, by owner.
@@ -28,6 +30,7 @@ pub(crate) struct Ledger {
     inner: Mutex<Inner>,
     /// Acquires that did not wait.
     tries: Mutex<Vec<usize>>,
+    endings: Mutex<HashMap<(String, u64), Ending>>,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,7 @@ impl Ledger {
                 request_timeout: LockOptions::default().request_timeout(),
             }),
             tries: Mutex::default(),
+            endings: Mutex::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Inner;
 use crate::history::{Belief, History, Key, Operation, Outcome, Step};
-use crate::recording::Broken;
+use crate::recording::{Broken, Ending};
 
 /// What was done to a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,12 @@ impl<'a> Evidence<'a> {
     pub(super) fn lease(&self, lock: &str, token: u64) -> Option<&Lease> {
         let mut leases = self.leases.values();
         leases.find(|l| l.grant.token == token && self.history.key_name(l.grant.key) == lock)
+    }
+
+    /// How the belief in the lease of a token ended, if not by the clock alone.
+    pub(super) fn ending(&self, lock: &str, token: u64) -> Option<Ending> {
+        let mut clients = self.inner.clients.iter();
+        clients.find_map(|(_, backend)| backend.ledger().ending(lock, token))
     }
 
     /// All leases that were believed in, in the order of their grants.

@@ -16,5 +16,6 @@ mod line;
 mod locks;
 mod plans;
 mod recording;
+mod sections;
 mod service;
 mod tls;

@@ -6,7 +6,7 @@ use lock_core::{Acquire, Acquisition, Error, Grant};
 
 use super::super::nanos;
 use super::super::outcome::{of_failure, text_of};
-use super::{Id, Ledger, Owner};
+use super::{Ending, Id, Ledger, Owner};
 use crate::history::{Invocation, NEVER, Outcome, Step, Value};
 
 /// The attempts of an owner that led to no grant yet.
@@ -77,7 +77,8 @@ impl Attempt<'_> {
                 Ok(_) => {
                     self.settle(&wait);
                     self.leave_line(owner);
-                    self.ledger.disbelieve(owner, &self.request.name);
+                    self.ledger
+                        .disbelieve(owner, &self.request.name, Ending::Lost);
                 }
                 Err(error) if of_failure(error) == Outcome::NotApplied => {
                     self.settle(&wait);
@@ -120,7 +121,7 @@ impl Attempt<'_> {
         let ttl_ns = nanos(self.request.ttl.as_duration());
         let _told: Invocation =
             ledger.note_acquire(owner, &self.request.name, stamps, ttl_ns, outcome);
-        ledger.disbelieve(owner, &self.request.name);
+        ledger.disbelieve(owner, &self.request.name, Ending::Lost);
         self.settle(&wait);
         owner.wait = Some(wait);
         self.leave_line(owner);

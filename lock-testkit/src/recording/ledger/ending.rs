@@ -4,7 +4,7 @@ use lock_core::{Error, LockName, OwnerId, Release, Renew, Renewal};
 
 use super::super::nanos;
 use super::super::outcome::of_failure;
-use super::{Id, Ledger};
+use super::{Ending, Id, Ledger};
 use crate::history::{Invocation, Outcome, Step};
 
 /// A release that is under way. Dropped, it stays unknown.
@@ -33,7 +33,7 @@ impl Ledger {
     pub(in super::super) fn giving_up(&self, name: &LockName, owner: OwnerId) -> GivingUp<'_> {
         let id = (name.clone(), owner);
         let (sent, seen, unseen) = self.with(&id, |owner| {
-            self.disbelieve(owner, name);
+            self.disbelieve(owner, name, Ending::GivenUp);
             let sent = self.now();
             let step = Step::Release;
             let seen = owner.token;
@@ -129,7 +129,7 @@ impl Prolonging<'_> {
                 }
                 Ok(_) => {
                     let token = self.request.token.get();
-                    ledger.disbelieve_in(owner, &self.request.name, token);
+                    ledger.disbelieve_in(owner, &self.request.name, token, Ending::Lost);
                     Outcome::Refused
                 }
                 Err(error) => of_failure(error),

@@ -3,7 +3,7 @@
 use lock_core::{Commit, Error, Stored, Then};
 
 use super::super::outcome::{of_failure, text_of};
-use super::{Broken, Id, Ledger};
+use super::{Broken, Ending, Id, Ledger};
 use crate::history::{History, Invocation, Outcome, Step};
 
 /// One commit, over its attempts.
@@ -44,7 +44,7 @@ impl Ledger {
         let sent = self.with(&id, |owner| {
             let ends = request.then != Then::Keep;
             if ends {
-                self.disbelieve_in(owner, &request.name, token);
+                self.disbelieve_in(owner, &request.name, token, Ending::GivenUp);
             }
             let sent = self.now();
             if let Some(written) = owner.commits.get_mut(&commit) {
@@ -83,7 +83,7 @@ impl Writing<'_> {
         let ledger = self.ledger;
         ledger.with(&self.id, |owner| {
             if matches!(answer, Ok(Stored::Lost { .. })) {
-                ledger.disbelieve_in(owner, &self.id.0, self.commit.0);
+                ledger.disbelieve_in(owner, &self.id.0, self.commit.0, Ending::Lost);
             }
             let Some(written) = owner.commits.get_mut(&self.commit) else {
                 return;

@@ -1,9 +1,10 @@
 //! SV-2: what a lock guards is used only while the lock is held.
 
-use super::super::evidence::{Access, Evidence, Lease, Use, seconds};
+use super::super::evidence::{Access, Evidence, Use, seconds};
 use super::super::rule::Rule;
 use super::super::verdict::Finding;
-use crate::history::{Belief, Operation, Outcome, Step};
+use crate::history::{Outcome, Step};
+use crate::recording::Ending;
 
 pub(super) fn find(evidence: &Evidence<'_>) -> Vec<Finding> {
     let uses = evidence.inner.uses.iter();
@@ -52,7 +53,7 @@ fn stale(evidence: &Evidence<'_>, used: &Use, token: u64) -> Option<String> {
         return Some("the grant of this token came too late to be used".to_owned());
     };
     if used.at > belief.until {
-        let how = ending(evidence, lease, &belief);
+        let how = how(evidence.ending(&used.lock, token));
         return Some(format!("{how} at {}", seconds(belief.until)));
     }
     let grants = evidence.history.operations().iter();
@@ -73,27 +74,10 @@ fn stale(evidence: &Evidence<'_>, used: &Use, token: u64) -> Option<String> {
 }
 
 /// How the belief in a lease ended.
-fn ending(evidence: &Evidence<'_>, lease: &Lease, belief: &Belief) -> &'static str {
-    let operations = evidence.history.operations().iter();
-    let of_lease = |operation: &&Operation| {
-        operation.key == belief.key && operation.token == lease.grant.token
-    };
-    let mut how = "the lease had run out, by the holder's own clock,";
-    for operation in operations.filter(of_lease) {
-        let ends = operation.invoked.abs_diff(belief.until) <= A_STEP_NS
-            || operation.returned.abs_diff(belief.until) <= A_STEP_NS;
-        match (operation.step, operation.outcome) {
-            (Step::Release | Step::CommitRelease, _) if ends => {
-                return "the lock had been given up";
-            }
-            (Step::Commit | Step::Renew, Outcome::Refused) if ends => {
-                how = "the store had said that the lease is lost";
-            }
-            _ => {}
-        }
+const fn how(ending: Option<Ending>) -> &'static str {
+    match ending {
+        Some(Ending::GivenUp) => "the lock had been given up",
+        Some(Ending::Lost) => "the store had said that the lease is lost",
+        Some(Ending::RanOut) | None => "the lease had run out, by the holder's own clock,",
     }
-    how
 }
-
-/// How far apart the stamps of one event may be.
-const A_STEP_NS: u64 = 10_000;
