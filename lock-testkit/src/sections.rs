@@ -192,14 +192,12 @@ impl Watch {
 
     /// Notes that this task begins to serve a request that has so long. A lock that the task takes
     /// for it and has when the time is up was held too long (SV-4). Drop it with the answer.
-    #[must_use]
     pub fn request(&self, name: impl Into<String>, limit: Duration) -> Request {
         Request::new(Arc::clone(&self.shared), name.into(), limit)
     }
 
     /// Listens on this thread for changes that were discarded (SV-3) as long as the answer lives. A
     /// test that has a subscriber of its own adds [`layer`](Self::layer) to it instead.
-    #[must_use]
     pub fn listen(&self) -> Listening {
         Listening::begin(self.layer())
     }
@@ -224,7 +222,6 @@ impl Watch {
     }
 
     /// Holds what was recorded against all rules. Ask when the test is over and its clients are idle.
-    #[must_use]
     pub fn verdict(&self) -> Verdict {
         let now = self.shared.recorder.now().as_nanos();
         let inner = self.shared.inner();

@@ -209,7 +209,9 @@ impl Ledger {
     fn close(&self, invocation: &Invocation, outcome: Outcome) {
         match outcome {
             Outcome::Unknown => self.open(invocation),
-            _ => self.recorder.answer(invocation, outcome, |_, _| ()),
+            Outcome::Done | Outcome::NotApplied | Outcome::Refused => {
+                self.recorder.answer(invocation, outcome, |_, _| ());
+            }
         }
     }
 

@@ -157,6 +157,6 @@ pub(super) fn task_name(task: u16) -> String {
 
 /// A moment, for a reader.
 pub(super) fn seconds(nanos: u64) -> String {
-    let (whole, part) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
-    format!("{whole}.{:03} s", part / 1_000_000)
+    let millis = nanos.saturating_add(500_000) / 1_000_000;
+    format!("{}.{:03} s", millis / 1000, millis % 1000)
 }

@@ -178,7 +178,8 @@ async fn end(mut guard: LockGuard<Vec<u64>>, act: &Act) {
             append(&mut guard);
             let _answer = tokio::time::timeout(ms(*n), guard.commit()).await;
         }
-        _ => drop(guard),
+        Act::Drop | Act::Cancel(_) | Act::Fault(..) | Act::Force => drop(guard),
+        Act::Peek | Act::Sleep(_) | Act::Try | Act::Within(_) => drop(guard),
     }
 }
 
@@ -270,7 +271,7 @@ async fn attempts_of_a_commit_are_one_operation() {
     faulty.next(StepKind::Commit, Fault::LoseReply);
     faulty.next(StepKind::Commit, Fault::HangAfter);
     let mutex = locks.mutex::<u64>("m").unwrap();
-    mutex.update(|n| Ok(*n += 1)).await.unwrap();
+    mutex.update(add(1)).await.unwrap();
     let history = stage.history();
     let commits: Vec<_> = history
         .operations()
@@ -307,10 +308,10 @@ async fn a_store_that_forgets_a_commit_is_found() {
     let mut stage = Stage::new();
     let (locks, _) = stage.client(1);
     let mutex = locks.mutex::<u64>("m").unwrap();
-    mutex.update(|n| Ok(*n += 1)).await.unwrap();
+    mutex.update(add(1)).await.unwrap();
     tokio::time::sleep(ms(10)).await;
     stage.store.wipe();
-    mutex.update(|n| Ok(*n += 2)).await.unwrap();
+    mutex.update(add(2)).await.unwrap();
     assert_eq!(broken(&stage.history()), Property::Fn2);
 }
 
@@ -327,9 +328,17 @@ async fn a_store_that_forgets_a_lease_is_found() {
     assert!(recording::overlap(&history).is_some());
 }
 
-fn broken(history: &History) -> Property {
-    match token::check(history, Bound::DEFAULT, BUDGET) {
-        Verdict::Invalid(violation) => violation.property,
-        other => panic!("{other:?}"),
+fn add(n: u64) -> impl FnOnce(&mut u64) -> Result<(), lock_core::BoxError> + Send {
+    move |value| {
+        *value += n;
+        Ok(())
     }
+}
+
+fn broken(history: &History) -> Property {
+    let found = token::check(history, Bound::DEFAULT, BUDGET);
+    let Verdict::Invalid(violation) = found else {
+        panic!("{found:?}");
+    };
+    violation.property
 }

@@ -28,6 +28,16 @@ fn another(watch: &Watch, store: &MemoryBackend) -> (LockClient, FaultyBackend) 
     (locks, faulty)
 }
 
+fn add_one(n: &mut u64) -> Result<(), lock_core::BoxError> {
+    *n += 1;
+    Ok(())
+}
+
+fn order_one(sold: &mut Vec<u32>) -> Result<(), lock_core::BoxError> {
+    sold.push(1);
+    Ok(())
+}
+
 #[track_caller]
 fn only(verdict: &Verdict, rule: Rule, words: &[&str]) {
     assert_eq!(verdict.broken_rules(), [rule], "{verdict}");
@@ -50,7 +60,7 @@ async fn a_commit_that_the_check_forbids_is_found_with_the_stale_peek_before_it(
     let (locks, _) = watched(&watch);
     let mutex = locks.mutex::<Vec<u32>>("sold").unwrap();
     let stale = mutex.peek().await.unwrap().value;
-    mutex.update(|sold| Ok(sold.push(1))).await.unwrap();
+    mutex.update(order_one).await.unwrap();
     watch.verdict().assert_clean();
     let mut guard = mutex.lock().await.unwrap();
     *guard = stale;
@@ -65,7 +75,7 @@ async fn a_value_that_the_check_cannot_read_is_no_value_that_passed() {
     let watch = Watch::new().each_commit("", |_: Option<&String>, _: &String| Ok(()));
     let (locks, _) = watched(&watch);
     let mutex = locks.mutex::<u64>("n").unwrap();
-    mutex.update(|n| Ok(*n = 1)).await.unwrap();
+    mutex.update(add_one).await.unwrap();
     only(&watch.verdict(), Rule::Sv1, &["not what the check reads"]);
 }
 
@@ -112,7 +122,9 @@ async fn a_use_after_the_lease_ran_out_is_found() {
     watch.verdict().assert_clean();
     tokio::time::sleep(ms(10)).await;
     door.wrote(Some(guard.token()), "close");
-    only(&watch.verdict(), Rule::Sv2, &["run out", "door", "close"]);
+    door.read(Some(guard.token()), "state");
+    let words = ["run out", "door", "close", "1 more uses followed"];
+    only(&watch.verdict(), Rule::Sv2, &words);
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,10 +188,10 @@ async fn a_commit_that_is_dropped_is_found_and_one_that_is_repeated_is_not() {
     let mutex = locks.mutex::<u64>("m").unwrap();
     faulty.next(StepKind::Commit, Fault::HangAfter);
     faulty.next(StepKind::Commit, Fault::LoseReply);
-    mutex.update(|n| Ok(*n += 1)).await.unwrap();
+    mutex.update(add_one).await.unwrap();
     // The store is gone for longer than the client's patience, and the caller is told.
     faulty.always(StepKind::Commit, Fault::HangBefore);
-    assert!(mutex.update(|n| Ok(*n += 1)).await.is_err());
+    assert!(mutex.update(add_one).await.is_err());
     watch.verdict().assert_clean();
     let mut guard = mutex.lock().await.unwrap();
     *guard += 1;

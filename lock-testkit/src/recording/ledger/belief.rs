@@ -58,11 +58,8 @@ impl Ledger {
         let Some(belief) = owner.belief.take() else {
             return;
         };
-        let how = if now < belief.until {
-            how
-        } else {
-            Ending::RanOut
-        };
+        let is_over = belief.until.saturating_sub(now) < SLACK_NS;
+        let how = if is_over { Ending::RanOut } else { how };
         let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
         let _before = endings.insert((name.as_str().to_owned(), belief.token), how);
         drop(endings);
@@ -128,3 +125,6 @@ impl Owner {
         }
     }
 }
+
+/// What follows from the end of a lease may be stamped so much before it.
+const SLACK_NS: u64 = 1_000_000;

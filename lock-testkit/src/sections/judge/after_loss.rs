@@ -7,16 +7,30 @@ use crate::history::{Outcome, Step};
 use crate::recording::Ending;
 
 pub(super) fn find(evidence: &Evidence<'_>) -> Vec<Finding> {
-    let uses = evidence.inner.uses.iter();
-    let judged = uses.filter_map(|used| {
+    // Who goes on after a loss goes on for long: one finding for all that one did to one thing.
+    let mut firsts: Vec<(&Use, Finding, usize)> = Vec::new();
+    for used in &evidence.inner.uses {
         let why = match (used.token, used.access) {
             (_, Access::Refused) | (None, Access::Read) => None,
             (None, Access::Write) => unguarded(evidence, used),
             (Some(token), Access::Read | Access::Write) => stale(evidence, used, token),
         };
-        why.map(|why| finding(evidence, used, &why))
+        let Some(why) = why else { continue };
+        let who = |used: &Use| (used.resource.clone(), used.token, used.task);
+        match firsts.iter_mut().find(|first| who(first.0) == who(used)) {
+            Some((_, _, more)) => *more = more.saturating_add(1),
+            None => firsts.push((used, finding(evidence, used, &why), 0)),
+        }
+    }
+    let all = firsts.into_iter().map(|(_, mut finding, more)| {
+        if more > 0 {
+            finding
+                .what
+                .push_str(&format!("; {more} more uses followed"));
+        }
+        finding
     });
-    judged.collect()
+    all.collect()
 }
 
 fn finding(evidence: &Evidence<'_>, used: &Use, why: &str) -> Finding {
