@@ -35,3 +35,9 @@ pub mod subject;
 
 pub use error::SetupError;
 pub use fault::{Fault, FaultyBackend, Link, StepKind, Traffic, Weather};
+
+/// The page's programs are run as they are printed.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/check-your-service.md")]
+#[derive(Debug)]
+pub struct CheckYourService;

@@ -207,6 +207,11 @@ impl Recorder {
         self.done_with(invocation, token);
     }
 
+    /// The present moment, which may be the same as that of another stamp.
+    pub(crate) fn clock_now(&self) -> Moment {
+        self.clock.now()
+    }
+
     /// Notes an operation with its stamps.
     pub(crate) fn note(&self, make: impl FnOnce(&mut History) -> Operation) -> Invocation {
         let mut history = self.lock();

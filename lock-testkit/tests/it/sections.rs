@@ -272,3 +272,32 @@ fn ids_are_in_order() {
     let ids: Vec<&str> = Rule::ALL.iter().map(|rule| rule.id()).collect();
     assert_eq!(ids, ["SV-1", "SV-2", "SV-3", "SV-4", "SV-5"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_page_shows_the_report_of_its_program() {
+    const PAGE: &str = include_str!("../../../docs/check-your-service.md");
+    async fn sell(locks: &LockClient, order: u32) {
+        let sold = locks.mutex::<Vec<u32>>("sold/sku-17").unwrap();
+        let mut orders = sold.peek().await.unwrap().value;
+        orders.push(order);
+        let mut guard = sold.lock().await.unwrap();
+        *guard = orders;
+        guard.commit().await.unwrap();
+    }
+    let none_is_gone = |before: Option<&Vec<u32>>, after: &Vec<u32>| {
+        let before = before.map_or(&[][..], Vec::as_slice);
+        let is_there = after.starts_with(before);
+        is_there
+            .then_some(())
+            .ok_or_else(|| "an order is gone".to_owned())
+    };
+    let watch = Watch::new().each_commit("sold/", none_is_gone);
+    let store = MemoryBackend::new();
+    let one = FaultyBackend::new(store.another_client());
+    let other = FaultyBackend::new(store);
+    let one = LockClient::new(watch.around_as("one", one));
+    let other = LockClient::new(watch.around_as("other", other));
+    tokio::join!(sell(&one, 1), sell(&other, 2));
+    let report = watch.verdict().to_string();
+    assert!(PAGE.contains(&report), "the page lacks:\n{report}");
+}

@@ -24,6 +24,8 @@ pub(in super::super) struct Attempt<'a> {
     id: Id,
     request: &'a Acquire,
     sent: u64,
+    /// Until when a grant in answer to it is believed in.
+    valid_until: u64,
     is_settled: bool,
 }
 
@@ -31,6 +33,7 @@ impl Ledger {
     /// Notes that an attempt is about to be sent.
     pub(in super::super) fn attempt<'a>(&'a self, request: &'a Acquire) -> Attempt<'a> {
         let id = (request.name.clone(), request.owner);
+        let valid_until = self.valid_until(request.ttl.as_duration());
         let sent = self.with(&id, |owner| {
             let sent = self.now();
             match &owner.wait {
@@ -45,6 +48,7 @@ impl Ledger {
             id,
             request,
             sent,
+            valid_until,
             is_settled: false,
         }
     }
@@ -66,13 +70,11 @@ impl Ledger {
 impl Attempt<'_> {
     pub(in super::super) fn answered(mut self, answer: &Result<Acquisition, Error>) {
         self.is_settled = true;
-        let ttl = self.request.ttl.as_duration();
-        let until = self.ledger.valid_until(self.sent, ttl);
         self.ledger.with(&self.id, |owner| {
             let wait = owner.wait.take();
             let wait = wait.unwrap_or_else(|| self.ledger.new_wait(owner, self.request));
             match answer {
-                Ok(Acquisition::Granted(grant)) => self.granted(owner, &wait, grant, until),
+                Ok(Acquisition::Granted(grant)) => self.granted(owner, &wait, grant),
                 Ok(Acquisition::Refused(_)) => self.refused(owner, wait),
                 Ok(_) => {
                     self.settle(&wait);
@@ -89,7 +91,7 @@ impl Attempt<'_> {
         });
     }
 
-    fn granted(&self, owner: &mut Owner, wait: &Wait, grant: &Grant, until: u64) {
+    fn granted(&self, owner: &mut Owner, wait: &Wait, grant: &Grant) {
         let (ledger, token) = (self.ledger, grant.token.get());
         let is_again = owner.token == Some(token);
         let outcome = Outcome::Done;
@@ -111,7 +113,7 @@ impl Attempt<'_> {
         }
         self.leave_line(owner);
         owner.token = Some(token);
-        ledger.believe(owner, &self.request.name, token, until);
+        ledger.believe(owner, &self.request.name, token, self.valid_until);
     }
 
     fn refused(&self, owner: &mut Owner, wait: Wait) {

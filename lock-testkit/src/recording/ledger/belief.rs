@@ -38,9 +38,11 @@ impl Inner {
 }
 
 impl Ledger {
-    /// Until when the client believes in a lease that it asked for at `sent`.
-    pub(super) fn valid_until(&self, sent: u64, ttl: Duration) -> u64 {
-        sent.saturating_add(self.inner().validity(ttl))
+    /// Until when the client believes in a lease for which it asks now. That is a matter of the
+    /// clock, and not of stamps, which may run a little ahead of it.
+    pub(super) fn valid_until(&self, ttl: Duration) -> u64 {
+        let now = self.recorder.clock_now().as_nanos();
+        now.saturating_add(self.inner().validity(ttl))
     }
 
     /// Notes that the client has a grant in hand; one that came too late is not believed in.

@@ -24,7 +24,8 @@ pub(in super::super) struct GivingUp<'a> {
 pub(in super::super) struct Prolonging<'a> {
     ledger: &'a Ledger,
     request: &'a Renew,
-    sent: u64,
+    /// Until when the lease is believed in if it is renewed.
+    valid_until: u64,
     invocation: Invocation,
 }
 
@@ -56,14 +57,14 @@ impl Ledger {
         let id = (request.name.clone(), request.owner);
         let ttl_ns = nanos(request.ttl.as_duration());
         let (step, token) = (Step::Renew, request.token.get());
-        let sent = self.now();
+        let valid_until = self.valid_until(request.ttl.as_duration());
         let invocation = self.with(&id, |owner| {
             self.begin(owner, &request.name, step, token, ttl_ns, None)
         });
         Prolonging {
             ledger: self,
             request,
-            sent,
+            valid_until,
             invocation,
         }
     }
@@ -115,11 +116,10 @@ impl Prolonging<'_> {
     pub(in super::super) fn answered(self, answer: &Result<Renewal, Error>) {
         let ledger = self.ledger;
         let id = (self.request.name.clone(), self.request.owner);
-        let until = ledger.valid_until(self.sent, self.request.ttl.as_duration());
         ledger.with(&id, |owner| {
             let outcome = match answer {
                 Ok(Renewal::Renewed { .. }) => {
-                    owner.prolong(self.request.token.get(), ledger.now(), until);
+                    owner.prolong(self.request.token.get(), ledger.now(), self.valid_until);
                     // A store may go by the owner alone.
                     if owner.may_have_more {
                         Outcome::Unknown

@@ -53,7 +53,7 @@ fn unguarded(evidence: &Evidence<'_>, used: &Use) -> Option<String> {
     let is_held = evidence.held().iter().any(|belief| {
         evidence.history.key_name(belief.key) == &*used.lock
             && (used.task == 0 || belief.task == used.task)
-            && (belief.from..=belief.until).contains(&used.at)
+            && (belief.from..belief.until).contains(&used.at)
     });
     (!is_held).then(|| "whoever wrote it did not hold the lock".to_owned())
 }
@@ -66,7 +66,7 @@ fn stale(evidence: &Evidence<'_>, used: &Use, token: u64) -> Option<String> {
     let Some(belief) = lease.belief else {
         return Some("the grant of this token came too late to be used".to_owned());
     };
-    if used.at > belief.until {
+    if used.at >= belief.until {
         let how = how(evidence.ending(&used.lock, token));
         return Some(format!("{how} at {}", seconds(belief.until)));
     }
