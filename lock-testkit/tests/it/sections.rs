@@ -1,5 +1,7 @@
 //! Each rule for services finds what breaks it and nothing in what does not.
 
+mod careful;
+
 use std::time::Duration;
 
 use lock_core::{LockClient, LockOptions, MemoryBackend};
@@ -159,7 +161,7 @@ async fn a_resource_that_takes_a_smaller_token_is_found() {
     door.wrote(Some(second.token()), "open");
     assert!(first.is_held(), "nothing told it yet");
     door.wrote(Some(first.token()), "close");
-    only(&watch.verdict(), Rule::Sv2, &["must refuse smaller tokens"]);
+    only(&watch.verdict(), Rule::Sv2, &["must refuse smaller ones"]);
 }
 
 #[tokio::test(start_paused = true)]

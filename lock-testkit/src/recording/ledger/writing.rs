@@ -21,7 +21,8 @@ impl Written {
     pub(super) fn broken(&self, history: &History, limit_ns: u64) -> Option<Broken> {
         let (sent, at) = self.dropped?;
         let operation = *history.operations().get(self.invocation.place())?;
-        (at.saturating_sub(sent) < limit_ns).then_some(Broken { operation, at })
+        let length = at.saturating_sub(sent).saturating_add(SLACK_NS);
+        (length < limit_ns).then_some(Broken { operation, at })
     }
 }
 
@@ -118,3 +119,6 @@ impl Drop for Writing<'_> {
         });
     }
 }
+
+/// How far a stamp may be ahead of the clock.
+const SLACK_NS: u64 = 1_000_000;

@@ -3,7 +3,6 @@
 use super::super::evidence::{Access, Evidence, Use, seconds};
 use super::super::rule::Rule;
 use super::super::verdict::Finding;
-use crate::history::{Outcome, Step};
 use crate::recording::Ending;
 
 pub(super) fn find(evidence: &Evidence<'_>) -> Vec<Finding> {
@@ -70,20 +69,20 @@ fn stale(evidence: &Evidence<'_>, used: &Use, token: u64) -> Option<String> {
         let how = how(evidence.ending(&used.lock, token));
         return Some(format!("{how} at {}", seconds(belief.until)));
     }
-    let grants = evidence.history.operations().iter();
-    let mut later = grants.filter(|grant| {
-        grant.step == Step::Acquire
-            && grant.outcome == Outcome::Done
-            && grant.key == belief.key
-            && grant.token > token
-            && grant.returned < used.at
+    // Whoever was forced out is told a moment later. Until the next holder comes, no harm is done.
+    let mut before = evidence.inner.uses.iter().filter(|other| {
+        other.resource == used.resource
+            && other.access != Access::Refused
+            && other.at < used.at
+            && other.token > Some(token)
     });
-    let other = later.next()?;
+    let other = before.next()?;
     Some(format!(
-        "token {} had been granted at {}, which the holder could not know: the resource must refuse \
-         smaller tokens",
-        other.token,
-        seconds(other.returned)
+        "{:?} had been used under the larger token {} at {}, and must refuse smaller ones from then \
+         on: the holder cannot know yet that it lost the lock",
+        used.resource,
+        other.token.unwrap_or_default(),
+        seconds(other.at)
     ))
 }
 
