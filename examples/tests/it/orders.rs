@@ -26,17 +26,14 @@ struct Stock {
 
 /// Each order takes one, and none is forgotten.
 fn one_by_one(before: Option<&Stock>, after: &Stock) -> Result<(), String> {
-    let empty = Stock {
-        left: STOCK,
-        orders: Vec::new(),
-    };
-    let before = before.unwrap_or(&empty);
-    let taken = u32::try_from(after.orders.len() - before.orders.len().min(after.orders.len()));
-    if after.orders.starts_with(&before.orders) && taken == Ok(before.left - after.left) {
-        Ok(())
-    } else {
-        Err("an order is gone, or the stock does not agree with the orders".to_owned())
+    let orders = before.map_or(&[][..], |stock| &stock.orders);
+    if !after.orders.starts_with(orders) {
+        return Err("an order is gone".to_owned());
     }
+    let sold = u32::try_from(after.orders.len()).ok();
+    let sum = sold.and_then(|sold| sold.checked_add(after.left));
+    let agrees = (sum == Some(STOCK)).then_some(());
+    agrees.ok_or_else(|| "the stock does not agree with the orders".to_owned())
 }
 
 const STOCK: u32 = 100;

@@ -92,7 +92,12 @@ impl Fenced {
 async fn run(scripts: Vec<Vec<Act>>) -> Verdict {
     let watch = Watch::new()
         .hold_limit(Duration::from_secs(60))
-        .each_commit("", grows);
+        .each_commit("", |before: Option<&Vec<u64>>, after| {
+            // None of the tokens that wrote it may be gone.
+            let before = before.map_or(&[][..], Vec::as_slice);
+            let is_longer = after.starts_with(before) && after.len() > before.len();
+            is_longer.then_some(()).ok_or_else(|| "one is gone".into())
+        });
     let _listening = watch.listen();
     let store = MemoryBackend::new();
     let file = Fenced {
@@ -108,13 +113,6 @@ async fn run(scripts: Vec<Vec<Act>>) -> Verdict {
         task.await.unwrap();
     }
     watch.verdict()
-}
-
-/// The value is the list of the tokens that wrote it, so none may be gone.
-fn grows(before: Option<&Vec<u64>>, after: &Vec<u64>) -> Result<(), String> {
-    let before = before.map_or(&[][..], Vec::as_slice);
-    let is_longer = after.starts_with(before) && after.len() > before.len();
-    is_longer.then_some(()).ok_or_else(|| "one is gone".into())
 }
 
 async fn play(locks: LockClient, faulty: FaultyBackend, file: Fenced, script: Vec<Act>) {
