@@ -1,10 +1,14 @@
 //! Clients whose requests are recorded: what a right lock answers is judged right, and what a wrong
 //! one answers is found.
 
+mod liars;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{LockClient, LockGuard, LockOptions, MemoryBackend, SeededEntropy, SystemClock};
+use lock_core::{
+    LockBackend, LockClient, LockGuard, LockOptions, MemoryBackend, SeededEntropy, SystemClock,
+};
 use lock_testkit::checker::token;
 use lock_testkit::history::{History, Outcome, Recorder, Step};
 use lock_testkit::recording::{self, RecordingBackend};
@@ -40,7 +44,12 @@ impl Stage {
     }
 
     fn client(&mut self, seed: u64) -> (LockClient, FaultyBackend) {
-        let faulty = FaultyBackend::new(self.store.another_client());
+        let backend = self.store.another_client();
+        self.client_of(backend, seed)
+    }
+
+    fn client_of(&mut self, backend: impl LockBackend, seed: u64) -> (LockClient, FaultyBackend) {
+        let faulty = FaultyBackend::new(backend);
         let number = u32::try_from(self.backends.len()).unwrap();
         let inner = Arc::new(faulty.clone());
         let backend = RecordingBackend::new(inner, Arc::clone(&self.recorder), number)
@@ -226,9 +235,7 @@ proptest! {
         if let Verdict::Invalid(violation) = &found {
             prop_assert!(false, "{}\n{}", violation.explain(&history), lines(&history));
         }
-        if found != Verdict::Valid {
-            eprintln!("undecided: {} operations", history.operations().len());
-        }
+        prop_assert_eq!(found, Verdict::Valid, "{} operations", history.operations().len());
         prop_assert_eq!(recording::overlap(&history), None);
     }
 }
