@@ -303,3 +303,27 @@ async fn the_page_shows_the_report_of_its_program() {
     let report = watch.verdict().to_string();
     assert!(PAGE.contains(&report), "the page lacks:\n{report}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn clients_in_parallel_are_judged_right() {
+    let watch = Watch::new();
+    let store = MemoryBackend::new();
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        let (locks, _) = another(&watch, &store);
+        for task in 0..2 {
+            let mutex = locks.mutex::<u64>(format!("n{task}")).unwrap();
+            tasks.push(tokio::spawn(async move {
+                for _ in 0..50 {
+                    mutex.update(add_one).await.unwrap();
+                }
+            }));
+        }
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let verdict = watch.verdict();
+    verdict.assert_clean();
+    assert_eq!(verdict.history().keys(), 2);
+}
