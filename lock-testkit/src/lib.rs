@@ -5,6 +5,7 @@
 //!   kills and restarts it, and leaves nothing behind.
 //! - [`checker`] judges histories.
 //! - [`history`] records what clients asked and were answered, and keeps it as JSON Lines.
+//! - [`conformance`] proves a backend by one call from its own crate.
 //! - [`spec`] says what a lock may do, and names what it may not.
 //! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
 //!   what passes, by the clock or by the message.
@@ -13,6 +14,7 @@
 //! This crate knows no lock backend and no database driver: backends have it as a dev-dependency.
 
 pub mod checker;
+pub mod conformance;
 mod dice;
 mod error;
 mod fault;

@@ -10,7 +10,7 @@ use crate::SetupError;
 use crate::fault::{Link, StepKind, Weather};
 use crate::plan::{NetworkFault, Plan, PlannedFault};
 use crate::signal::Signal;
-use crate::subject::{Client, World};
+use crate::subject::{Client, ServerFault, World};
 
 /// The clients of a run as they are now.
 #[derive(Clone)]
@@ -21,6 +21,8 @@ pub(super) struct Disturber {
     links: Arc<Mutex<Vec<Link>>>,
     weather: Weather,
     seed: u64,
+    /// Held by whoever does something to the store; what of it failed.
+    server: Arc<tokio::sync::Mutex<Option<SetupError>>>,
 }
 
 /// One client's place; after a crash another takes it.
@@ -72,6 +74,7 @@ impl Disturber {
             slots: Arc::new(slots),
             weather: plan.weather,
             seed: plan.seed,
+            server: Arc::default(),
         })
     }
 
@@ -155,13 +158,27 @@ impl Disturber {
             }
             PlannedFault::Server { at_ms, fault } => {
                 stage.sleep(ms(*at_ms)).await;
-                let from = stage.clock.now();
-                if self.world.server(fault).await? {
-                    stage.recorder.mark(from, None, fault.text());
-                }
+                self.server(fault.clone(), stage.clone()).await?;
             }
         }
         Ok(())
+    }
+
+    /// Does something to the store, to its end even if whoever waits for it goes away: a store that
+    /// stands still must go on.
+    async fn server(&self, fault: ServerFault, stage: Stage) -> Result<(), SetupError> {
+        let mut turn = Arc::clone(&self.server).lock_owned().await;
+        let world = Arc::clone(&self.world);
+        let done = tokio::spawn(async move {
+            let from = stage.clock.now();
+            match world.server(&fault).await {
+                Ok(true) => stage.recorder.mark(from, None, fault.text()),
+                Ok(false) => {}
+                Err(error) => *turn = Some(error),
+            }
+        });
+        done.await
+            .map_err(|e| SetupError::new("a fault of the store panicked").with_source(e))
     }
 
     async fn crash(&self, client: u32, stage: &Stage) -> Result<(), SetupError> {
@@ -216,6 +233,9 @@ impl Disturber {
 
     /// Ends every fault, and waits until nothing is under way any more.
     pub(super) async fn heal(&self, stage: &Stage) -> Result<(), SetupError> {
+        if let Some(error) = self.server.lock().await.take() {
+            return Err(error);
+        }
         for slot in &*self.slots {
             let present = slot.present().clone();
             present.link.heal();

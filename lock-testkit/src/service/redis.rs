@@ -23,6 +23,7 @@ use super::tls::TlsFiles;
 use crate::SetupError;
 use crate::port::loopback;
 use crate::resp::Reply;
+use crate::subject::ServerFault;
 
 /// A Redis server on a loopback port, gone when it is dropped.
 ///
@@ -284,6 +285,36 @@ impl RedisServer {
             running.start(data).await?;
         }
         self.ready().await
+    }
+
+    /// Does to the server what a plan says, for [`ServedStore::suffer`](crate::subject::ServedStore::suffer):
+    /// pauses it, kills it and starts it again on what is on its disk, or makes it forget its scripts;
+    /// `false` for what it cannot.
+    ///
+    /// # Errors
+    /// If it should have been done and failed.
+    ///
+    /// # Cancel safety
+    /// Not to be dropped: the server may stay paused or dead.
+    pub async fn suffer(&self, fault: &ServerFault) -> Result<bool, SetupError> {
+        let ms = Duration::from_millis;
+        match fault {
+            ServerFault::FlushScripts => {
+                self.command(&["SCRIPT", "FLUSH"]).await?;
+            }
+            ServerFault::Kill { down_ms } => {
+                self.kill().await?;
+                tokio::time::sleep(ms(*down_ms)).await;
+                self.restart(Data::Keep).await?;
+            }
+            ServerFault::Pause { for_ms } => {
+                self.pause().await?;
+                tokio::time::sleep(ms(*for_ms)).await;
+                self.unpause().await?;
+            }
+            ServerFault::ClockStep { .. } | ServerFault::FailOver => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// What the server has logged so far.

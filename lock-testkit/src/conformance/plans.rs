@@ -1,0 +1,255 @@
+//! `plans/…`: random plans on the real store in real time, each with one class of faults.
+
+mod class;
+mod smaller;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use lock_core::{Clock, Durability};
+
+use super::case::{Broken, Case, Outcome, Ran, case};
+use super::seeds;
+use super::stage::Stage;
+use crate::SetupError;
+use crate::history::History;
+use crate::hunt::Plans;
+use crate::plan::Plan;
+use crate::run::run;
+use crate::spec::Violation;
+use crate::subject::{Served, Subject};
+use class::{CLASSES, Class};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case!("plans/calm", plans),
+        case!("plans/lost-replies", plans),
+        case!("plans/late-requests", plans),
+        case!("plans/partitions", plans),
+        case!("plans/resets", plans),
+        case!("plans/frozen-clients", plans),
+        case!("plans/crashes", plans),
+        case!("plans/starved-renewals", plans),
+        case!("plans/lost-hints", plans),
+        case!("plans/slow-and-sliced", plans),
+        case!("plans/server-pause", plans),
+        case!("plans/server-kill", plans),
+        case!("plans/script-cache-loss", plans),
+        case!("plans/failover", plans),
+        case!("plans/clock-step", plans),
+    ]
+}
+
+async fn plans(stage: Stage) -> Ran {
+    let name = stage.id.trim_start_matches("plans/");
+    let Some(class) = CLASSES.iter().find(|class| class.name == name) else {
+        return Err(Broken::new(format!("there is no class {name}")));
+    };
+    let campaign = Campaign::new(stage, class).await?;
+    if let Some(reason) = campaign.is_impossible().await? {
+        return Ok(Outcome::NotApplicable(reason));
+    }
+    campaign.go().await
+}
+
+/// All plans of one class.
+struct Campaign {
+    stage: Stage,
+    class: &'static Class,
+    /// The store that all worlds share, where they do it no harm.
+    served: Arc<Served>,
+}
+
+/// A plan that the backend did not survive.
+struct Finding {
+    plan: Plan,
+    history: History,
+    violation: Violation,
+}
+
+impl Campaign {
+    async fn new(stage: Stage, class: &'static Class) -> Result<Self, Broken> {
+        let served = stage.served().await?;
+        Ok(Self {
+            stage,
+            class,
+            served,
+        })
+    }
+
+    /// Why plans of this class cannot be run here. What the store can suffer is found out by asking
+    /// a store that nobody else uses.
+    async fn is_impossible(&self) -> Result<Option<String>, Broken> {
+        if self.class.needs_network && self.served.store().address().is_none() {
+            return Ok(Some("the store has no network of its own".to_owned()));
+        }
+        let Some(fault) = self.class.server.first() else {
+            return Ok(None);
+        };
+        let _turn = self.stage.shared.stores.acquire().await;
+        let own = Served::start(&*self.stage.shared.setup).await?;
+        let is_done = own.store().suffer(fault).await?;
+        Ok((!is_done).then(|| format!("the setup's store cannot suffer this: {}", fault.text())))
+    }
+
+    async fn go(&self) -> Ran {
+        let settings = &self.stage.shared.settings;
+        if let Some(plan) = settings.plan.clone() {
+            return match self.one(&plan).await? {
+                None => Ok(Outcome::Passed(Some("the plan was survived".to_owned()))),
+                Some(finding) => Err(self.broken(finding)),
+            };
+        }
+        let known = seeds::of(settings.seeds_file.as_deref(), self.stage.id)?;
+        let mut ran = 0_u32;
+        for plan in &known {
+            ran = ran.saturating_add(1);
+            if let Some(finding) = self.one(plan).await? {
+                return Err(self.broken(finding));
+            }
+        }
+        let (least, most) = settings.profile.plans();
+        let until = self
+            .stage
+            .shared
+            .started
+            .after(settings.profile.plans_until());
+        let mix = self.class.mix(&self.served.traits());
+        let now = || self.stage.now();
+        let numbers = (0..most).take_while(|number| *number < least || now() < until);
+        let runs = numbers.filter_map(|number| {
+            let seed = self.class.seed(settings.seed, number);
+            // Each from a seed of its own, so that how many there is time for changes none of them.
+            let plan = self.class.with_faults(Plans::new(&mix, seed).next()?);
+            Some(async move { self.one(&plan).await })
+        });
+        let mut runs = stream::iter(runs).buffer_unordered(PLANS_AT_ONCE);
+        let mut found = None;
+        while let Some(ended) = runs.next().await {
+            ran = ran.saturating_add(1);
+            if let Some(finding) = ended? {
+                found = Some(finding);
+                break;
+            }
+        }
+        drop(runs);
+        match found {
+            None => Ok(Outcome::Passed(Some(format!("{ran} plans")))),
+            Some(finding) => Err(self.shrunk(finding).await),
+        }
+    }
+
+    /// Runs one plan and judges it.
+    async fn one(&self, plan: &Plan) -> Result<Option<Finding>, Broken> {
+        let shared = &self.stage.shared;
+        let clock: Arc<dyn Clock> = Arc::clone(&shared.clock);
+        let history = if self.class.server.is_empty() {
+            let _turn = shared.plans.acquire().await;
+            run(plan, &*self.served, clock).await?
+        } else {
+            // What harms the server would harm the other worlds on it.
+            let _turn = shared.stores.acquire().await;
+            let own = Served::start(&*shared.setup).await?;
+            run(plan, &own, clock).await?
+        };
+        let violation = verdict::judge(&history, self.class, &self.served.traits());
+        Ok(violation?.map(|violation| Finding {
+            plan: plan.clone(),
+            history,
+            violation,
+        }))
+    }
+
+    /// Makes the plan smaller as long as the same property is broken, while there is time.
+    async fn shrunk(&self, mut finding: Finding) -> Broken {
+        let until = self
+            .stage
+            .now()
+            .after(self.stage.shared.settings.profile.shrink());
+        'smaller: while self.stage.now() < until {
+            for plan in smaller::candidates(&finding.plan) {
+                if self.stage.now() >= until {
+                    break 'smaller;
+                }
+                // On a real store the same plan does not always meet the same moments.
+                for _ in 0..TRIES {
+                    let found = self.one(&plan).await.ok().flatten();
+                    let same = found.filter(|f| f.violation.property == finding.violation.property);
+                    if let Some(smaller) = same {
+                        finding = smaller;
+                        continue 'smaller;
+                    }
+                }
+            }
+            break;
+        }
+        self.broken(finding)
+    }
+
+    /// Keeps the plan and the history, and says what to do.
+    fn broken(&self, finding: Finding) -> Broken {
+        let Finding {
+            plan,
+            history,
+            violation,
+        } = finding;
+        let settings = &self.stage.shared.settings;
+        let mut message = violation.explain(&history);
+        let file = settings.histories.join(format!(
+            "{}-{}.jsonl",
+            self.class.name,
+            history.operations().len()
+        ));
+        match save(&file, &history) {
+            Ok(()) => message.push_str(&format!("\nhistory: {}", file.display())),
+            Err(error) => message.push_str(&format!("\nno history was kept: {error:?}")),
+        }
+        if let Err(error) = seeds::keep(settings.seeds_file.as_deref(), self.stage.id, &plan) {
+            message.push_str(&format!("\nthe plan was not kept: {error:?}"));
+        }
+        let line = plan.to_line();
+        message.push_str(&format!("\nrun it again: {}", replay(&line, self.stage.id)));
+        Broken::new(message)
+    }
+}
+
+/// The line that runs one plan again. Plans have no quotes but double ones.
+fn replay(line: &str, id: &str) -> String {
+    let executable = std::env::current_exe().unwrap_or_default();
+    let stem = executable.file_stem().and_then(|stem| stem.to_str());
+    let target = stem.and_then(|stem| stem.rsplit_once('-'));
+    let target = target.map_or("conformance", |(target, _)| target);
+    format!("LOCK_TESTKIT_PLAN='{line}' cargo test --test {target} -- --exact {id}")
+}
+
+fn save(path: &std::path::Path, history: &History) -> Result<(), SetupError> {
+    let failed = |e| SetupError::new(format!("cannot write {}", path.display())).with_source(e);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let file = std::fs::File::create(path).map_err(failed)?;
+    history
+        .write_lines(&mut std::io::BufWriter::new(file))
+        .map_err(failed)
+}
+
+/// What survives what the class does to the server: without that little can be said of values and
+/// leases.
+const fn forgets(class: &Class, durability: Durability) -> bool {
+    match class.survives {
+        None => false,
+        Some(Durability::Restart) => matches!(durability, Durability::None),
+        Some(_) => !matches!(durability, Durability::Failover),
+    }
+}
+
+/// So many plans of a class run at once.
+const PLANS_AT_ONCE: usize = 4;
+
+/// So often a smaller plan is run before it is said to be survived.
+const TRIES: u32 = 2;
+
+/// The ttl of leases in plans.
+const TTL: Duration = Duration::from_millis(300);
