@@ -189,10 +189,11 @@ impl History {
         self.healed
     }
 
-    /// Gives every operation of unknown outcome that has no end this one.
-    pub(crate) fn settle(&mut self, now: u64) {
+    /// Gives every operation of unknown outcome that has no end this one; acquires only if asked to.
+    pub(crate) fn settle(&mut self, now: u64, acquires: bool) {
         for operation in &mut self.operations {
-            if operation.outcome == Outcome::Unknown {
+            let is_meant = acquires || operation.step != Step::Acquire;
+            if is_meant && operation.outcome == Outcome::Unknown {
                 operation.returned = operation.returned.min(now);
             }
         }

@@ -43,6 +43,7 @@ pub async fn run(
     let world: Arc<dyn crate::subject::World> =
         subject.world(plan.seed, Arc::clone(&clock)).await?.into();
     let stage = Stage {
+        line: subject.traits().capabilities.line,
         prefix: world.prefix().into(),
         recorder: Arc::new(Recorder::new(Arc::clone(&clock))),
         clock: Arc::clone(&clock),
@@ -74,9 +75,10 @@ pub async fn run(
         ended = ends => ended?,
         () = clock.sleep_until(until) => {
             return Err(SetupError::new(format!(
-                "a run did not end within {} s: a client of {} hangs",
+                "a run did not end within {} s: a client of {} hangs on the plan {}",
                 RUN_MAX.as_secs(),
-                subject.name()
+                subject.name(),
+                plan.to_line()
             )));
         }
     }
@@ -102,6 +104,8 @@ pub fn run_virtual(plan: &Plan, subject: &dyn Subject) -> Result<History, SetupE
 /// What every player needs.
 #[derive(Clone)]
 struct Stage {
+    /// Whether who waits stands in a line at the store, and may be granted after it went away.
+    line: bool,
     /// What every name begins with.
     prefix: Arc<str>,
     recorder: Arc<Recorder>,

@@ -49,6 +49,9 @@ pub struct Held {
     pub value: Read,
     /// When the client stops believing in the lease, if nothing prolongs it.
     pub valid_until: Moment,
+    /// Whether an earlier request of the acquire has no answer yet, and may arrive when this lease
+    /// is over: it then takes the lock for nobody.
+    pub repeated: bool,
     /// What the client itself needs to know of it.
     pub inner: Box<dyn Any + Send + Sync>,
 }
@@ -62,6 +65,7 @@ impl Held {
             token,
             value: Read::Unseen,
             valid_until,
+            repeated: false,
             inner: Box::new(()),
         }
     }
@@ -93,9 +97,14 @@ pub enum Acquired {
     Left {
         /// The moment before it told the store.
         since: Moment,
+        /// As [`Held::repeated`].
+        repeated: bool,
     },
     /// Another holds the lock.
-    Refused,
+    Refused {
+        /// As [`Held::repeated`].
+        repeated: bool,
+    },
 }
 
 /// A call failed.

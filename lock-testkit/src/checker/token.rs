@@ -16,6 +16,7 @@
 mod blame;
 mod data;
 mod gather;
+mod ghosts;
 mod solve;
 
 use super::linear::{self, Linearizability};

@@ -215,20 +215,16 @@ impl Link {
         let trip = self.draw(step);
         let started = self.shared.clock.now();
         let (answered, answer) = oneshot::channel();
-        match trip.fault {
-            Fault::Refuse => return Err(failure("the connection was refused", Effect::NotApplied)),
-            Fault::LoseRequest | Fault::HangBefore => {}
-            Fault::DelayReply(_)
-            | Fault::HangAfter
-            | Fault::Late(_)
-            | Fault::LoseReply
-            | Fault::None => {
-                if !trip.request_lost {
-                    self.under_way(1);
-                    // CANCEL: what was sent travels on without its sender.
-                    drop(tokio::spawn(self.clone().deliver(trip, call, answered)));
-                }
-            }
+        if trip.fault == Fault::Refuse {
+            return Err(failure("the connection was refused", Effect::NotApplied));
+        }
+        let is_lost = matches!(trip.fault, Fault::LoseRequest | Fault::HangBefore);
+        if is_lost || trip.request_lost {
+            drop(answered);
+        } else {
+            self.under_way(1);
+            // CANCEL: what was sent travels on without its sender.
+            drop(tokio::spawn(self.clone().deliver(trip, call, answered)));
         }
         let answer = self.reply(answer, trip.fault, started).await;
         self.thaw().await;

@@ -10,7 +10,23 @@ use super::{Belief, History, Key, Mark, NEVER, Operation, Outcome, Step, Value};
 #[derive(Debug)]
 pub struct Recorder {
     clock: Arc<dyn Clock>,
-    history: Mutex<History>,
+    written: Mutex<Written>,
+}
+
+/// What was recorded so far.
+#[derive(Debug, Default)]
+struct Written {
+    history: History,
+    /// The last stamp. No two are alike, so what came first has the smaller one, however coarse the
+    /// clock.
+    last: u64,
+}
+
+impl Written {
+    fn stamp(&mut self, clock: &dyn Clock) -> u64 {
+        self.last = clock.now().as_nanos().max(self.last.saturating_add(1));
+        self.last
+    }
 }
 
 /// An operation that was invoked. If it is dropped, as with a cancelled future, its outcome stays
@@ -27,7 +43,7 @@ impl Recorder {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            history: Mutex::default(),
+            written: Mutex::default(),
         }
     }
 
@@ -42,12 +58,14 @@ impl Recorder {
         ttl_ns: u64,
         value: Option<&str>,
     ) -> Invocation {
-        let mut history = self.lock();
+        // Under the mutex, so that stamps are in the order of the operations.
+        let mut written = self.lock();
+        let invoked = written.stamp(&*self.clock);
+        let history = &mut written.history;
         let key = history.key(key);
         let value = value.map_or(Value::UNSEEN, |text| history.value(text));
-        // Under the mutex, so that stamps are in the order of the operations.
         let at = history.push(Operation {
-            invoked: self.clock.now().as_nanos(),
+            invoked,
             returned: NEVER,
             token,
             ttl_ns,
@@ -88,15 +106,16 @@ impl Recorder {
 
     /// Notes for how long a client believed that it held a lock.
     pub fn believe(&self, key: &str, note: impl FnOnce(Key) -> Belief) {
-        let mut history = self.lock();
+        let history = &mut self.lock().history;
         let key = history.key(key);
         history.believe(note(key));
     }
 
     /// Notes something that was done to the run, from a moment until now.
     pub fn mark(&self, from: Moment, client: Option<u32>, text: impl Into<String>) {
-        let until = self.clock.now().as_nanos();
-        self.lock().mark(Mark {
+        let mut written = self.lock();
+        let until = written.stamp(&*self.clock);
+        written.history.mark(Mark {
             from: from.as_nanos(),
             until,
             client,
@@ -106,33 +125,63 @@ impl Recorder {
 
     /// Notes that from now on nothing is at fault any more.
     pub fn heal(&self) {
-        let now = self.clock.now().as_nanos();
-        self.lock().heal_at(now);
+        let mut written = self.lock();
+        let now = written.stamp(&*self.clock);
+        written.history.heal_at(now);
     }
 
-    /// Notes that nothing that was asked so far can take effect from now on.
-    pub fn settle(&self) {
-        let now = self.clock.now().as_nanos();
-        self.lock().settle(now);
+    /// Notes that a request of this acquire may arrive once more, take the lock for nobody, and let
+    /// go of it at any time.
+    pub fn ghost(&self, acquire: &Invocation) {
+        let history = &mut self.lock().history;
+        let Some(acquire) = history.operations().get(acquire.at).copied() else {
+            return;
+        };
+        let ghost = Operation {
+            returned: NEVER,
+            outcome: Outcome::Unknown,
+            ..acquire
+        };
+        let _at: usize = history.push(ghost);
+        let _at: usize = history.push(release_of(ghost));
     }
 
-    /// The present moment, by the clock of the history.
+    /// Notes that nothing that was asked so far can take effect from now on; acquires only if they
+    /// did not stand in a line, from which they may be granted later.
+    pub fn settle(&self, acquires: bool) {
+        let mut written = self.lock();
+        let now = written.stamp(&*self.clock);
+        let history = &mut written.history;
+        history.settle(now, acquires);
+        if acquires {
+            return;
+        }
+        // A place in line may become a lease that ends at any time.
+        let abandoned = |o: &&Operation| o.step == Step::Acquire && o.outcome == Outcome::Unknown;
+        let abandoned = history.operations().iter().filter(abandoned);
+        let releases: Vec<Operation> = abandoned.map(|o| release_of(*o)).collect();
+        for release in releases {
+            let _at: usize = history.push(release);
+        }
+    }
+
+    /// The present moment: later than whatever was noted before it.
     #[must_use]
     pub fn now(&self) -> Moment {
-        self.clock.now()
+        Moment::from_nanos(self.lock().stamp(&*self.clock))
     }
 
     /// Notes that a client stopped waiting and told the store so, which it began to do at `since`.
     /// Until then the lock may have been kept for it.
     pub fn left(&self, invocation: Invocation, since: Moment) {
-        let now = self.clock.now().as_nanos();
-        let waited = self.lock().operations().get(invocation.at).copied();
+        let waited = self.lock().history.operations().get(invocation.at).copied();
         self.over(invocation);
         if let Some(waited) = waited {
-            let mut history = self.lock();
-            let _at: usize = history.push(Operation {
-                invoked: since.as_nanos().min(now),
-                returned: now,
+            let mut written = self.lock();
+            let returned = written.stamp(&*self.clock);
+            let _at: usize = written.history.push(Operation {
+                invoked: since.as_nanos().min(returned),
+                returned,
                 ttl_ns: 0,
                 step: Step::Release,
                 outcome: Outcome::Done,
@@ -144,7 +193,7 @@ impl Recorder {
     /// What was recorded.
     #[must_use]
     pub fn history(&self) -> History {
-        self.lock().clone()
+        self.lock().history.clone()
     }
 
     fn answer(
@@ -153,19 +202,32 @@ impl Recorder {
         outcome: Outcome,
         note: impl FnOnce(&mut Operation, &mut History),
     ) {
-        let returned = self.clock.now().as_nanos();
-        let mut history = self.lock();
+        let mut written = self.lock();
+        let returned = written.stamp(&*self.clock);
+        let history = &mut written.history;
         let Some(mut operation) = history.operations().get(invocation.at).copied() else {
             return;
         };
         (operation.returned, operation.outcome) = (returned, outcome);
-        note(&mut operation, &mut history);
+        note(&mut operation, history);
         if let Some(there) = history.operation_mut(invocation.at) {
             *there = operation;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A release that may end the lease of an acquire whose grant nobody saw.
+const fn release_of(acquire: Operation) -> Operation {
+    Operation {
+        returned: NEVER,
+        ttl_ns: 0,
+        value: Value::UNSEEN,
+        step: Step::Release,
+        outcome: Outcome::Unknown,
+        ..acquire
     }
 }

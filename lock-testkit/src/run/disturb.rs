@@ -251,7 +251,7 @@ impl Disturber {
             }
         }
         if links.iter().all(|link| link.traffic().is_settled()) {
-            stage.recorder.settle();
+            stage.recorder.settle(!stage.line);
         }
         stage.recorder.heal();
         Ok(())

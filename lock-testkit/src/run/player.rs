@@ -125,17 +125,19 @@ impl Turn<'_> {
             let held = match self.present.client.acquire(&ask).await {
                 Ok(Acquired::Held(held)) => return Some(self.granted(invocation, held)),
                 Ok(Acquired::Late(held)) => held,
-                Ok(Acquired::Refused) => {
+                Ok(Acquired::Refused { repeated }) => {
+                    self.ghost(&invocation, repeated);
                     self.stage.recorder.complete(invocation, Outcome::Refused);
                     return None;
                 }
-                Ok(Acquired::Left { since }) => {
+                Ok(Acquired::Left { since, repeated }) => {
+                    self.ghost(&invocation, repeated);
                     self.stage.recorder.left(invocation, since);
                     return None;
                 }
                 Err(failure) => {
                     let is_unknown = failure.effect != Effect::NotApplied;
-                    self.failed(invocation, &failure, sent);
+                    self.failed(invocation, &failure, sent, true);
                     if is_unknown {
                         self.undone(&ask.key);
                     }
@@ -177,10 +179,14 @@ impl Turn<'_> {
                 let mut hold = self.granted(invocation, held);
                 self.release(&mut hold).await;
             }
-            Some(Ok(Acquired::Refused)) => {
+            Some(Ok(Acquired::Refused { repeated })) => {
+                self.ghost(&invocation, repeated);
                 self.stage.recorder.complete(invocation, Outcome::Refused);
             }
-            Some(Ok(Acquired::Left { since })) => self.stage.recorder.left(invocation, since),
+            Some(Ok(Acquired::Left { since, repeated })) => {
+                self.ghost(&invocation, repeated);
+                self.stage.recorder.left(invocation, since);
+            }
             Some(Err(failure)) if failure.effect == Effect::NotApplied => {
                 self.stage
                     .recorder
@@ -194,6 +200,7 @@ impl Turn<'_> {
     }
 
     fn granted(&self, invocation: Invocation, held: Held) -> Hold {
+        self.ghost(&invocation, held.repeated);
         let recorder = &self.stage.recorder;
         match &held.value {
             Read::Nothing => recorder.read(invocation, held.token, None),
@@ -281,7 +288,7 @@ impl Turn<'_> {
         let outcome = match answer {
             Ok(true) => Outcome::Done,
             Ok(false) => Outcome::Refused,
-            Err(failure) => return self.failed(invocation, &failure, sent),
+            Err(failure) => return self.failed(invocation, &failure, sent, false),
         };
         self.stage.recorder.complete(invocation, outcome);
         if ends || outcome == Outcome::Refused {
@@ -290,15 +297,22 @@ impl Turn<'_> {
     }
 
     /// Notes a failure, as definite as the link can tell.
-    fn failed(&self, invocation: Invocation, failure: &Failure, sent: u64) {
+    fn failed(&self, invocation: Invocation, failure: &Failure, sent: u64, is_acquire: bool) {
         let traffic = self.present.link.traffic();
         let recorder = &self.stage.recorder;
         if failure.effect == Effect::NotApplied || self.sent() == sent {
             recorder.complete(invocation, Outcome::NotApplied);
-        } else if traffic.is_settled() {
+        } else if traffic.is_settled() && !(is_acquire && self.stage.line) {
             recorder.over(invocation);
         } else {
             drop(invocation);
+        }
+    }
+
+    /// Notes that a request of an acquire may still arrive, and take the lock for nobody.
+    fn ghost(&self, acquire: &Invocation, repeated: bool) {
+        if repeated {
+            self.stage.recorder.ghost(acquire);
         }
     }
 

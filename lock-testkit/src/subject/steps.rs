@@ -68,13 +68,17 @@ impl StepClient {
         let deadline = self.clock.now().after(ask.wait);
         let mut hints: Option<Hints> = None;
         let mut failures = 0_u32;
+        let mut stands_in_line = false;
         loop {
             let sent = self.clock.now();
             match self.backend.acquire(request).await {
-                Ok(Acquisition::Granted(grant)) => return Ok(self.granted(request, grant, sent)),
+                Ok(Acquisition::Granted(grant)) => {
+                    return Ok(self.granted(request, grant, sent, failures > 0));
+                }
                 Ok(Acquisition::Refused(refusal)) => {
+                    stands_in_line = request.stand_in_line && self.backend.capabilities().line;
                     if self.clock.now() >= deadline {
-                        return self.leave(request).await;
+                        return self.leave(request, failures > 0).await;
                     }
                     let is_new = hints.is_none() && self.backend.capabilities().push;
                     if is_new {
@@ -89,24 +93,27 @@ impl StepClient {
                 Err(error) if error.effect() == Effect::Unknown && failures < self.retries => {
                     failures = failures.saturating_add(1);
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    // The lock may be kept for who stands in line.
+                    return Err(failure(&error, failures > 0 || stands_in_line));
+                }
             }
         }
     }
 
     /// Gives up waiting.
-    async fn leave(&self, request: &Acquire) -> Result<Acquired, Failure> {
+    async fn leave(&self, request: &Acquire, repeated: bool) -> Result<Acquired, Failure> {
         if !request.stand_in_line || !self.backend.capabilities().line {
-            return Ok(Acquired::Refused);
+            return Ok(Acquired::Refused { repeated });
         }
         let since = self.clock.now();
         match self.backend.release(&request.name, request.owner).await {
-            Ok(_) => Ok(Acquired::Left { since }),
+            Ok(_) => Ok(Acquired::Left { since, repeated }),
             Err(error) => Err(Failure::new(Effect::Unknown, error.to_string())),
         }
     }
 
-    fn granted(&self, request: &Acquire, grant: Grant, sent: Moment) -> Acquired {
+    fn granted(&self, request: &Acquire, grant: Grant, sent: Moment, repeated: bool) -> Acquired {
         let believed = believed(grant.ttl.as_duration());
         let valid_until = sent.after(believed);
         let lease = Lease {
@@ -120,6 +127,7 @@ impl StepClient {
             token: grant.token.get(),
             value: grant.state.as_ref().map_or(Read::Nothing, text_of),
             valid_until,
+            repeated,
             inner: Box::new(lease),
         };
         if self.clock.now() < valid_until {
@@ -224,7 +232,7 @@ impl Client for StepClient {
                 Err(error) if error.effect() == Effect::Unknown && failures < self.retries => {
                     failures = failures.saturating_add(1);
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(failure(&error, failures > 0)),
             }
         }
     }
@@ -265,6 +273,16 @@ impl Drop for Undo {
             }));
         }
     }
+}
+
+/// The failure of a call; `may_apply` if an earlier request of it may have taken effect.
+fn failure(error: &lock_core::Error, may_apply: bool) -> Failure {
+    let effect = if may_apply {
+        Effect::Unknown
+    } else {
+        error.effect()
+    };
+    Failure::new(effect, error.to_string())
 }
 
 fn lease(held: &Held) -> Result<&Lease, Failure> {

@@ -40,7 +40,7 @@ fn judge(history: &History) -> Option<Violation> {
     if let Verdict::Invalid(violation) = verdict {
         return Some(violation);
     }
-    assert_eq!(verdict, Verdict::Valid);
+    assert_eq!(verdict, Verdict::Valid, "{}", lines(history));
     None
 }
 

@@ -9,6 +9,7 @@ use super::Part;
 use super::blame::Blame;
 use super::data::Chain;
 use super::gather::{Gathered, Lease, NONE, index, seek};
+use super::ghosts::Ghosts;
 use crate::history::{Operation, Outcome, Step};
 use crate::spec::{Bound, Violation};
 
@@ -21,6 +22,7 @@ pub(super) struct Solver<'a> {
     pub(super) unknown_ends: Vec<(u32, u32)>,
     early_refusals: Vec<(u32, u32)>,
     found_free: Vec<u32>,
+    ghosts: Ghosts,
 }
 
 /// Why the end of a lease is too late.
@@ -41,10 +43,14 @@ impl<'a> Solver<'a> {
             unknown_ends: gathered.unknown_ends,
             early_refusals: gathered.early_refusals,
             found_free: gathered.found_free,
+            ghosts: Ghosts::default(),
         }
     }
 
     pub(super) fn run(&mut self) -> Result<(), Violation> {
+        if self.found_free.is_empty() {
+            self.ghosts = Ghosts::new(self.part);
+        }
         loop {
             self.forward()?;
             // Each of these needs that no bound is still to be passed on.
@@ -160,6 +166,7 @@ impl<'a> Solver<'a> {
     fn refusals(&mut self) -> Result<bool, Violation> {
         let mut again = false;
         let mut at = 0;
+        self.ghosts.forget();
         for (by, operation) in self.part.iter() {
             if operation.step != Step::Acquire || operation.outcome != Outcome::Refused {
                 continue;
@@ -167,15 +174,26 @@ impl<'a> Solver<'a> {
             seek(&self.leases, &mut at, |lease| {
                 lease.start <= operation.returned
             });
-            let Some(lease) = self.leases.get_mut(at) else {
+            let Some(lease) = self.leases.get(at) else {
+                if self.ghosts.explain(operation, None, None) {
+                    continue;
+                }
                 return Err(Blame(self).refused_while_free(by, None));
             };
             if lease.start > operation.returned {
+                if self.ghosts.explain(operation, None, Some(lease)) {
+                    continue;
+                }
                 return Err(Blame(self).refused_while_free(by, None));
             }
             if lease.end >= operation.invoked {
                 continue;
             }
+            let next = self.leases.get(at + 1);
+            if self.ghosts.explain(operation, Some(lease), next) {
+                continue;
+            }
+            let lease = &mut self.leases[at];
             (lease.floor_end, lease.floor_end_by) = (operation.invoked, by);
             let (end, failure) = self.end(at);
             if failure.is_some() {
