@@ -24,8 +24,11 @@ use crate::options::LockOptions;
 /// batches, and one that releases what was abandoned. Cloning is cheap and shares all of it. Make
 /// one for each store; two clients in one process contend like two processes.
 ///
-/// The tasks start with the first `lock()` on the runtime that it runs on, and start again on
-/// another if that one is gone. When the last clone, mutex and guard is dropped they end.
+/// It needs a tokio runtime with timers (`enable_time`), and a backend with a network one with
+/// `enable_io`; `#[tokio::main]` has both. The tasks start with the first `lock()` on the runtime that it runs on, and start again on
+/// another if that one is gone. When the last clone, mutex and guard is dropped they end. A program
+/// that ends while a guard is dropped should [`close`](Self::close) its client first: what nobody is
+/// left to release ends at its ttl.
 ///
 /// # Examples
 /// ```

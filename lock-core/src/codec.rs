@@ -31,6 +31,12 @@ pub trait Codec<T>: fmt::Debug + Send + Sync + 'static {
 }
 
 /// JSON by `serde_json`: the default, readable with the store's own tools.
+///
+/// It writes some values that it cannot read back: `f64::NAN` and the infinities become `null`. Such
+/// a value can be committed and not be locked again, so keep them out, or use a codec of your own.
+///
+/// A type may gain fields that have `#[serde(default)]` while older versions of the service run. For
+/// anything else, lock the name as a `serde_json::Value`, change that and commit it.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::exhaustive_structs,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::acquire::Taken;
 use crate::answer::{LossCause, Previous};
+use crate::call::bounded;
 use crate::error::Error;
 use crate::held::HeldLease;
 use crate::hold::Health;
@@ -25,7 +26,8 @@ use crate::token::FencingToken;
 /// Nothing is saved in `Drop`, because a drop cannot fail aloud. A guard that is dropped has its
 /// lease released in the background; a change that was not committed is discarded, with a `warn`
 /// event. Dropping never blocks, and works outside a runtime: if none is left to send the release,
-/// the lease ends at its ttl.
+/// the lease ends at its ttl. So a program that ends at once should [`release`](Self::release) its
+/// guards or [`close`](crate::LockClient::close) its client, or the next one waits for the ttl.
 ///
 /// Guards belong to nobody: they may be sent to another task and used there.
 #[must_use = "the lock is given up as soon as its guard is dropped"]
@@ -247,9 +249,15 @@ impl<T> LockGuard<T> {
         &mut self.value
     }
 
-    /// Gives the lease up in the background; whatever was changed is meant to be dropped.
-    pub(crate) fn discard(mut self) {
+    /// Gives the lease up; whatever was changed is meant to be dropped. If the release fails it goes
+    /// on in the background.
+    pub(crate) async fn discard(mut self) {
         self.changed = false;
+        if let Some(held) = self.held.take() {
+            let core = Arc::clone(held.core());
+            let limit = held.options().request_timeout();
+            let _given_up = bounded(&*core.clock, limit, held.release()).await;
+        }
     }
 
     fn held(&self) -> &HeldLease {

@@ -213,8 +213,8 @@ impl<T: Send + 'static> DistributedMutex<T> {
     ///
     /// # Errors
     /// As [`lock`](Self::lock) and [`LockGuard::commit`], and [`ErrorKind::Aborted`] if the closure
-    /// returned an error, which [`Error::downcast_source`] finds: nothing was written then. A
-    /// closure that panics leaves no trace either.
+    /// returned an error, which [`Error::downcast_source`] finds: nothing was written then, and the
+    /// lock is given up. A closure that panics leaves no trace either.
     ///
     /// # Cancel safety
     /// Safe to drop. The change is then either committed as a whole or not at all, and the lock is
@@ -245,7 +245,7 @@ impl<T: Send + 'static> DistributedMutex<T> {
                 Ok(result)
             }
             Err(error) => {
-                guard.discard();
+                guard.discard().await;
                 Err(Error::new(
                     ErrorKind::Aborted,
                     "the closure returned an error, and nothing was written",

@@ -168,7 +168,8 @@ pub struct LockOptionsBuilder {
 
 impl LockOptionsBuilder {
     /// How long the others wait after this process crashed. Default 10 s: a few missed renewals
-    /// cost nothing, and nobody waits long for a dead holder.
+    /// cost nothing, and nobody waits long for a dead holder. Below about a second a busy machine or
+    /// network can lose leases that are in use.
     pub fn ttl(mut self, length: Duration) -> Self {
         self.ttl = Some(length);
         self

@@ -178,6 +178,7 @@ fn server(code: &str, error: &RedisError, at: &str) -> Failure {
     let detail = error.detail().unwrap_or("");
     // Before Redis 7 an error inside a script arrives as `ERR Error running script …: CODE …`.
     let inner = [
+        "FOREIGN",
         "WRONGTYPE",
         "READONLY",
         "NOPERM",
@@ -196,13 +197,22 @@ fn by_code(code: &str, detail: &str, at: &str) -> Failure {
             aftermath: Aftermath::MissingScript,
             ..Failure::unavailable(format!("{at} does not know the script"))
         },
+        "FOREIGN" => Failure::invalid(
+            "its key holds a value of another program that never expires, which is kept; if it is a \
+             lock, delete that key by hand"
+                .to_owned(),
+        ),
         "WRONGTYPE" => Failure::invalid(wrong_type(detail)),
         "READONLY" => Failure {
             // After a failover the name of the server may lead to another one.
             aftermath: Aftermath::Replace,
             ..Failure::unavailable(format!("{at} {READ_ONLY}"))
         },
-        "NOAUTH" | "WRONGPASS" => Failure::new(
+        "NOAUTH" => Failure::new(
+            ErrorKind::Denied,
+            format!("{at} wants a password and was given none; put it into the URL"),
+        ),
+        "WRONGPASS" => Failure::new(
             ErrorKind::Denied,
             format!("{at} refused the user name or password; correct them in the URL"),
         ),

@@ -6,6 +6,7 @@
 //! - [`checker`] judges histories.
 //! - [`history`] records what clients asked and were answered, and keeps it as JSON Lines.
 //! - [`conformance`] proves a backend by one call from its own crate.
+//! - [`report`] tells a failure: in a sentence, in a picture of text, and in a page to look around in.
 //! - [`spec`] says what a lock may do, and names what it may not.
 //! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
 //!   what passes, by the clock or by the message.
@@ -23,6 +24,7 @@ pub mod hunt;
 pub mod plan;
 mod port;
 pub mod proxy;
+pub mod report;
 pub mod resp;
 pub mod run;
 pub mod service;

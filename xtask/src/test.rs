@@ -9,6 +9,7 @@ use crate::run::{apt_install, cargo, note, on_path, run, step, succeeds};
 /// Provides the servers and runs the tests; arguments go to the test runner.
 pub(crate) fn test(arguments: &[String]) -> Outcome {
     let environment = servers()?;
+    step("Chromium for the tests", chromium)?;
     let with_environment = |command: &mut Command| {
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         run(command)
@@ -45,6 +46,16 @@ pub(crate) fn servers() -> Result<Vec<(&'static str, String)>, String> {
         Ok(())
     })?;
     Ok(environment)
+}
+
+/// Makes sure that there is a browser in which the page of a report can be tried.
+fn chromium() -> Outcome {
+    let programs = ["chromium", "chromium-browser", "google-chrome"];
+    if std::env::var_os("LOCK_TESTKIT_CHROMIUM").is_some() || programs.into_iter().any(on_path) {
+        return Ok(());
+    }
+    apt_install("chromium")
+        .map_err(|e| format!("no browser for the tests: {e}, or name one in LOCK_TESTKIT_CHROMIUM"))
 }
 
 /// Makes sure that there is a Redis, as the environment asks or as the machine can, and returns the

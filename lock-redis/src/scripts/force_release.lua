@@ -1,12 +1,16 @@
 -- KEYS: lock, record, line. ARGV: claim_ms, channel prefix, whether the number of listeners is known
 -- ('1' or '0').
 -- 0 if nobody held the lock; else {owner, ms left or -1} of a holder that is unknown to the record,
--- and {owner, ms left or -1, token, label, ms held} of one that is known.
+-- and {owner, ms left or -1, token, label, ms held} of one that is known. FOREIGN if the key has no
+-- end and is unknown to the record: it may be anything, and is not ours to delete.
 local value, wrong = owner_of(KEYS[1])
 if wrong then return wrong end
 if not value then return 0 end
 local f = redis.call('HMGET', KEYS[2], 'o', 'g', 'n', 'l', 'a', 'c', 'r')
 if f[7] == value then return 0 end
+if f[1] ~= value and redis.call('PTTL', KEYS[1]) == -1 then
+  return { err = 'FOREIGN a value without an end' }
+end
 -- Before the first write, so that a line of the wrong type stops the step.
 redis.call('ZCARD', KEYS[3])
 local answer = { value, redis.call('PTTL', KEYS[1]) }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lock_core::{Durability, Effect, Error, ErrorKind, LockBackend};
+use lock_core::{Durability, Effect, Error, ErrorKind, ForcedRelease, LockBackend};
 use lock_redis::{RedisBackend, RedisOptions};
 use lock_testkit::proxy::Proxy;
 use lock_testkit::service::RedisServerOptions;
@@ -50,6 +50,25 @@ async fn a_key_of_another_type_is_named() {
         ErrorKind::Invalid,
         "another type",
     );
+}
+
+#[tokio::test]
+async fn a_foreign_value_without_an_end_is_not_forced_away() {
+    let server = Server::start().await;
+    let backend = server.backend().await;
+    server.say::<()>(&["SET", "precious", "data"]).await;
+    let error = backend.force_release(&name("precious")).await;
+    is(&error.unwrap_err(), ErrorKind::Invalid, "never expires");
+    assert_eq!(server.say::<String>(&["GET", "precious"]).await, "data");
+    // One with an end is somebody's lock.
+    server
+        .say::<()>(&["SET", "job", "other", "PX", "60000"])
+        .await;
+    assert!(matches!(
+        backend.force_release(&name("job")).await.unwrap(),
+        ForcedRelease::Released(_)
+    ));
+    assert_eq!(server.say::<i64>(&["EXISTS", "job"]).await, 0);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A history as JSON Lines: one operation a line.
+//! A history as JSON Lines: one operation a line, then the notes, each under its own tag.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{History, NEVER, Operation, Outcome, Step, Value};
+use super::{Belief, History, Mark, NEVER, Operation, Outcome, Step, Value};
 
 /// One line. What is absent is 0, never, or not recorded.
 #[derive(Serialize, Deserialize)]
@@ -28,6 +28,50 @@ struct Line<'a> {
     /// `{"value":null}` is "nothing was ever written".
     #[serde(default, skip_serializing_if = "Seen::is_unseen")]
     value: Seen<'a>,
+}
+
+/// A line that is no operation: its only field is its tag.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Note<'a> {
+    Belief(BeliefLine<'a>),
+    HealedNs(u64),
+    Mark(MarkLine<'a>),
+}
+
+impl Note<'_> {
+    const TAGS: [&'static str; 3] = ["belief\"", "healed_ns\"", "mark\""];
+
+    /// Whether a line is one, told by its first field: a file of ten million operations is not to be
+    /// parsed twice.
+    fn is_in(text: &str) -> bool {
+        let field = text.trim_start().strip_prefix('{').map(str::trim_start);
+        let name = field.and_then(|field| field.strip_prefix('"'));
+        name.is_some_and(|name| Self::TAGS.iter().any(|tag| name.starts_with(tag)))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct BeliefLine<'a> {
+    key: Cow<'a, str>,
+    client: u32,
+    #[serde(default, skip_serializing_if = "is_zero_task")]
+    task: u16,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    token: u64,
+    from_ns: u64,
+    until_ns: u64,
+}
+
+/// What is absent never ended, or concerned the store.
+#[derive(Serialize, Deserialize)]
+struct MarkLine<'a> {
+    from_ns: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client: Option<u32>,
+    text: Cow<'a, str>,
 }
 
 #[derive(Default)]
@@ -77,7 +121,7 @@ const fn is_zero_task(number: &u16) -> bool {
 }
 
 impl History {
-    /// Writes one operation a line.
+    /// Writes one operation a line, then beliefs, marks, and the moment of healing.
     ///
     /// # Errors
     /// What the writer fails with.
@@ -103,7 +147,34 @@ impl History {
             serde_json::to_writer(&mut to, &line)?;
             to.write_all(b"\n")?;
         }
+        for note in self.notes() {
+            serde_json::to_writer(&mut to, &note)?;
+            to.write_all(b"\n")?;
+        }
         to.flush()
+    }
+
+    fn notes(&self) -> impl Iterator<Item = Note<'_>> {
+        let beliefs = self.beliefs().iter().map(|belief| {
+            Note::Belief(BeliefLine {
+                key: Cow::Borrowed(self.key_name(belief.key)),
+                client: belief.client,
+                task: belief.task,
+                token: belief.token,
+                from_ns: belief.from,
+                until_ns: belief.until,
+            })
+        });
+        let marks = self.marks().iter().map(|mark| {
+            Note::Mark(MarkLine {
+                from_ns: mark.from,
+                until_ns: (mark.until != NEVER).then_some(mark.until),
+                client: mark.client,
+                text: Cow::Borrowed(&mark.text),
+            })
+        });
+        let healed = self.healed_at().map(Note::HealedNs);
+        beliefs.chain(marks).chain(healed)
     }
 
     /// Reads what [`write_lines`](Self::write_lines) wrote; empty lines are passed over.
@@ -117,33 +188,64 @@ impl History {
             if text.trim().is_empty() {
                 continue;
             }
-            let read: Line<'_> =
-                serde_json::from_str(&text).map_err(|e| LinesError::new(line, e.into()))?;
-            let returned = read.returned_ns.unwrap_or(NEVER);
-            if returned < read.invoked_ns {
-                let source = io::Error::other("it returned before it was invoked");
-                return Err(LinesError::new(line, source));
-            }
-            let value = match &read.value {
-                Seen::Nothing => Value::NONE,
-                Seen::Text(text) => history.value(text),
-                Seen::Unseen => Value::UNSEEN,
+            let read = match Note::is_in(&text) {
+                true => history.read_note(&text),
+                false => history.read_operation(&text),
             };
-            let operation = Operation {
-                invoked: read.invoked_ns,
-                returned,
-                token: read.token,
-                ttl_ns: read.ttl_ns,
-                key: history.key(&read.key),
-                client: read.client,
-                task: read.task,
-                value,
-                step: read.step,
-                outcome: read.outcome,
-            };
-            history.push(operation);
+            read.map_err(|source| LinesError::new(line, source))?;
         }
         Ok(history)
+    }
+
+    fn read_operation(&mut self, text: &str) -> io::Result<()> {
+        let read: Line<'_> = serde_json::from_str(text)?;
+        let returned = read.returned_ns.unwrap_or(NEVER);
+        if returned < read.invoked_ns {
+            return Err(io::Error::other("it returned before it was invoked"));
+        }
+        let value = match &read.value {
+            Seen::Nothing => Value::NONE,
+            Seen::Text(text) => self.value(text),
+            Seen::Unseen => Value::UNSEEN,
+        };
+        let operation = Operation {
+            invoked: read.invoked_ns,
+            returned,
+            token: read.token,
+            ttl_ns: read.ttl_ns,
+            key: self.key(&read.key),
+            client: read.client,
+            task: read.task,
+            value,
+            step: read.step,
+            outcome: read.outcome,
+        };
+        self.push(operation);
+        Ok(())
+    }
+
+    fn read_note(&mut self, text: &str) -> io::Result<()> {
+        match serde_json::from_str(text)? {
+            Note::Belief(read) => {
+                let key = self.key(&read.key);
+                self.believe(Belief {
+                    key,
+                    client: read.client,
+                    task: read.task,
+                    token: read.token,
+                    from: read.from_ns,
+                    until: read.until_ns,
+                });
+            }
+            Note::HealedNs(moment) => self.heal_at(moment),
+            Note::Mark(read) => self.mark(Mark {
+                from: read.from_ns,
+                until: read.until_ns.unwrap_or(NEVER),
+                client: read.client,
+                text: read.text.into_owned(),
+            }),
+        }
+        Ok(())
     }
 }
 

@@ -30,6 +30,8 @@ struct Slot {
     present: Mutex<Present>,
     /// How often it crashed.
     crashes: Arc<Signal>,
+    /// Held while another client takes the place, so that each has a number of its own.
+    succession: tokio::sync::Mutex<()>,
 }
 
 /// The client that has the place now.
@@ -66,6 +68,7 @@ impl Disturber {
                     number,
                 }),
                 crashes: Arc::default(),
+                succession: tokio::sync::Mutex::default(),
             });
         }
         Ok(Self {
@@ -185,6 +188,7 @@ impl Disturber {
         let Some(slot) = self.slot(client) else {
             return Ok(());
         };
+        let _turn = slot.succession.lock().await;
         let old = slot.present().clone();
         old.link.lose(true, true);
         old.link.lose_hints(true);

@@ -16,5 +16,6 @@ mod faults;
 mod line;
 mod locks;
 mod plans;
+mod report_page;
 mod service;
 mod tls;

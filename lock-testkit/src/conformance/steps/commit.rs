@@ -35,10 +35,6 @@ pub(super) const CASES: &[Case] = &[
         "steps/a-lost-commit-tells-the-token-of-the-last-one",
         last_commit
     ),
-    case!(
-        "steps/a-commit-under-a-later-reserved-token-fences-the-earlier",
-        reserved_tokens
-    ),
     case!("steps/a-value-is-kept-byte-for-byte", bytes),
     case!("steps/a-value-of-a-mebibyte-is-kept", mebibyte),
 ];
@@ -195,25 +191,6 @@ async fn last_commit(stage: Stage) -> Ran {
         &lost(stored.await?)?,
         &Some(newer.token),
     )?;
-    HOLDS
-}
-
-async fn reserved_tokens(stage: Stage) -> Ran {
-    let hand = stage.hand().await?;
-    let mut request = hand.asks("x")?;
-    request.reserve = 3;
-    let grant = hand.granted(&request).await?;
-    if grant.reserved < 3 {
-        return Err(Broken::new(format!(
-            "3 tokens were asked for, and {} reserved",
-            grant.reserved
-        )));
-    }
-    let mut later = grant.clone();
-    later.token = FencingToken::new(grant.token.get().saturating_add(2));
-    hand.committed(&request, &later, 1, "later").await?;
-    hand.fenced(&request, grant.token, 1, "earlier").await?;
-    hand.reads(&request.name, "later").await?;
     HOLDS
 }
 

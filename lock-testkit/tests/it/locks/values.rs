@@ -65,6 +65,8 @@ async fn an_update_that_fails_leaves_no_trace() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Aborted);
+    // The lock was given up before the error was returned, not some time after it.
+    assert_clean(&locks, 1);
     assert!(error.downcast_source::<std::num::ParseIntError>().is_some());
     let panicking = mutex.clone();
     let panicked = tokio::spawn(async move {
