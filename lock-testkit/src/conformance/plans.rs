@@ -13,10 +13,10 @@ use lock_core::{Clock, Durability};
 use super::case::{Broken, Case, Outcome, Ran, case};
 use super::seeds;
 use super::stage::Stage;
-use crate::SetupError;
 use crate::history::History;
 use crate::hunt::Plans;
 use crate::plan::Plan;
+use crate::report::Report;
 use crate::run::run;
 use crate::spec::Violation;
 use crate::subject::{Served, Subject};
@@ -196,21 +196,19 @@ impl Campaign {
             violation,
         } = finding;
         let settings = &self.stage.shared.settings;
-        let mut message = violation.explain(&history);
-        let file = settings.histories.join(format!(
-            "{}-{}.jsonl",
-            self.class.name,
-            history.operations().len()
-        ));
-        match save(&file, &history) {
-            Ok(()) => message.push_str(&format!("\nhistory: {}", file.display())),
-            Err(error) => message.push_str(&format!("\nno history was kept: {error:?}")),
+        let mut report = Report::new(&history, &violation)
+            .subject(self.stage.shared.setup.name())
+            .case(self.stage.id)
+            .replay(replay(&plan.to_line(), self.stage.id));
+        let written = report.write(&settings.histories);
+        let mut message = report.to_string().trim_end().to_owned();
+        if let Err(error) = written {
+            let folder = settings.histories.display();
+            message.push_str(&format!("\nnothing could be written to {folder}: {error}"));
         }
         if let Err(error) = seeds::keep(settings.seeds_file.as_deref(), self.stage.id, &plan) {
             message.push_str(&format!("\nthe plan was not kept: {error:?}"));
         }
-        let line = plan.to_line();
-        message.push_str(&format!("\nrun it again: {}", replay(&line, self.stage.id)));
         Broken::new(message)
     }
 }
@@ -222,17 +220,6 @@ fn replay(line: &str, id: &str) -> String {
     let target = stem.and_then(|stem| stem.rsplit_once('-'));
     let target = target.map_or("conformance", |(target, _)| target);
     format!("LOCK_TESTKIT_PLAN='{line}' cargo test --test {target} -- --exact {id}")
-}
-
-fn save(path: &std::path::Path, history: &History) -> Result<(), SetupError> {
-    let failed = |e| SetupError::new(format!("cannot write {}", path.display())).with_source(e);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    let file = std::fs::File::create(path).map_err(failed)?;
-    history
-        .write_lines(&mut std::io::BufWriter::new(file))
-        .map_err(failed)
 }
 
 /// What survives what the class does to the server: without that little can be said of values and

@@ -291,10 +291,10 @@ fn random_plans_find_a_defect_and_print_a_line_that_finds_it_again() {
     let Some(Standing::Fail(text)) = found.standing("plans/calm") else {
         panic!("{}", Shown(&found));
     };
-    let line = text.lines().find(|line| line.starts_with("run it again: "));
+    let line = text.lines().find(|line| line.starts_with("Replay "));
     let line = line
         .unwrap()
-        .strip_prefix("run it again: LOCK_TESTKIT_PLAN='")
+        .strip_prefix("Replay   LOCK_TESTKIT_PLAN='")
         .unwrap();
     let (plan, rest) = line.split_once("' ").unwrap();
     assert!(rest.ends_with(" -- --exact plans/calm"), "{rest}");
