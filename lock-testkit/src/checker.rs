@@ -1,11 +1,15 @@
 //! Judges of histories. Each says which property was broken and by which operations, and each fast
 //! one is held against a slow and simple one on random histories.
 //!
+//! - [`belief`]: what clients believed that they hold; near linear.
+//! - [`liveness`]: whether somebody who waits is granted once nothing is at fault; O(n log n).
 //! - [`token`]: locks with fencing tokens, expiry and unknown outcomes; near linear.
 //! - [`mutex`]: locks without tokens and without unknown outcomes; O(n log n).
 //! - [`linear`]: linearizability of any sequential model, within a budget.
 
+pub mod belief;
 pub mod linear;
+pub mod liveness;
 pub mod mutex;
 pub mod token;
 
@@ -39,4 +43,4 @@ impl fmt::Display for FormatError {
 impl Error for FormatError {}
 
 #[cfg(test)]
-mod cases;
+pub(crate) mod cases;

@@ -20,7 +20,7 @@ mod recorder;
 use interner::Interner;
 
 pub use lines::LinesError;
-pub use notes::{Belief, Mark};
+pub use notes::{Belief, Mark, MarkKind};
 pub use recorder::{Invocation, Recorder};
 
 /// The return of an operation that never returned.

@@ -81,7 +81,7 @@ pub fn hunt_virtual(
     mix: &Mix,
     seed: u64,
     cases: u32,
-    judge: impl Fn(&History) -> Option<Violation>,
+    judge: impl Fn(&Plan, &History) -> Option<Violation>,
 ) -> Result<Option<Finding>, SetupError> {
     let mut plans = Plans::new(mix, seed);
     let clock = SystemClock::new();
@@ -90,7 +90,7 @@ pub fn hunt_virtual(
         let mut tree = plans.draw()?;
         let plan = tree.current();
         let history = run_virtual(&plan, subject)?;
-        let Some(violation) = judge(&history) else {
+        let Some(violation) = judge(&plan, &history) else {
             continue;
         };
         let mut finding = Finding {
@@ -110,7 +110,7 @@ fn shrink(
     finding: &mut Finding,
     tree: &mut impl ValueTree<Value = Plan>,
     subject: &dyn Subject,
-    judge: &impl Fn(&History) -> Option<Violation>,
+    judge: &impl Fn(&Plan, &History) -> Option<Violation>,
 ) -> Result<(), SetupError> {
     let mut more = tree.simplify();
     for _ in 0..SHRINKS_MAX {
@@ -119,7 +119,7 @@ fn shrink(
         }
         let plan = tree.current();
         let history = run_virtual(&plan, subject)?;
-        let found = judge(&history).filter(|v| v.property == finding.violation.property);
+        let found = judge(&plan, &history).filter(|v| v.property == finding.violation.property);
         if let Some(violation) = found {
             (finding.plan, finding.history, finding.violation) = (plan, history, violation);
             more = tree.simplify();

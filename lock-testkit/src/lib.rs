@@ -4,6 +4,7 @@
 //! - [`service`] starts a real server for a test, in a container or as a local process, pauses,
 //!   kills and restarts it, and leaves nothing behind.
 //! - [`checker`] judges histories.
+//! - [`judge`] holds a history against all rules and names the one that was broken.
 //! - [`history`] records what clients asked and were answered, and keeps it as JSON Lines.
 //! - [`conformance`] proves a backend by one call from its own crate.
 //! - [`report`] tells a failure: in a sentence, in a picture of text, and in a page to look around in.
@@ -21,6 +22,7 @@ mod error;
 mod fault;
 pub mod history;
 pub mod hunt;
+pub mod judge;
 pub mod plan;
 mod port;
 pub mod proxy;

@@ -132,7 +132,10 @@ async fn finish(mut tasks: JoinSet<()>) -> Result<(), SetupError> {
 fn healed(plan: &Plan) -> Vec<Act> {
     let hold = |key| Act::Hold {
         key,
-        wait_ms: plan.ttl_ms.saturating_mul(HEALED_WAIT_TTLS),
+        wait_ms: plan
+            .ttl_ms
+            .saturating_mul(HEALED_WAIT_TTLS)
+            .saturating_add(HEALED_WAIT_MS),
         work: vec![Work::Keep { ms: 1 }],
         end: End::Commit,
     };
@@ -144,5 +147,6 @@ fn healed(plan: &Plan) -> Vec<Act> {
 /// No run takes longer, whatever its clients do.
 const RUN_MAX: Duration = Duration::from_secs(300);
 
-/// In the healed phase everybody waits for so many ttls.
+/// In the healed phase everybody waits for so many ttls, and so many milliseconds more.
 const HEALED_WAIT_TTLS: u64 = 8;
+const HEALED_WAIT_MS: u64 = 2_000;

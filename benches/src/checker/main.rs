@@ -12,6 +12,7 @@
 )]
 
 mod appends;
+mod judged;
 mod leases;
 mod public;
 
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
 
 fn rows(histories: Option<PathBuf>) -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = leases::rows();
+    rows.push(judged::row());
     rows.extend(appends::rows());
     if let Some(folder) = histories {
         rows.extend(public::rows(&folder)?);

@@ -3,7 +3,7 @@
 use proptest::test_runner::Config;
 
 /// `LOCK_TESTKIT_CASES` if it is set, else so many as a debug build does in seconds.
-pub(super) fn config(default: u32) -> Config {
+pub(crate) fn config(default: u32) -> Config {
     let asked = std::env::var("LOCK_TESTKIT_CASES").ok();
     let cases = asked
         .and_then(|cases| cases.parse().ok())
@@ -16,11 +16,11 @@ pub(super) fn config(default: u32) -> Config {
 }
 
 /// A stream of numbers from a seed (`SplitMix64`).
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     /// A number below `n`.
-    pub(super) fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,7 +28,7 @@ impl Dice {
         (z ^ (z >> 31)).checked_rem(n).unwrap_or(0)
     }
 
-    pub(super) fn one_in(&mut self, n: u64) -> bool {
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 }

@@ -4,7 +4,7 @@
 //! be stretched to the acquire's invocation and the release's return. A history is right iff the
 //! certain times are pairwise disjoint and no refused acquire lies wholly where no hold can be
 //! stretched to. Only [`Step::Acquire`] and [`Step::Release`] are looked at, and tokens are not; a
-//! client holds a key once at a time.
+//! task of a client holds a key once at a time.
 
 use super::linear;
 use crate::history::{History, NEVER, Operation, Outcome, Step};
@@ -25,10 +25,44 @@ pub fn check(history: &History, budget: u64) -> Verdict {
     undecided.map_or(Verdict::Valid, |steps| Verdict::Undecided { steps })
 }
 
+/// The verdict of each key of a lock that may expire, where every hold was certainly kept to its
+/// end: all outcomes are known, and each hold was released by its holder or had no ttl. The other
+/// keys are passed over. `operations` are those of the history, which may be passed over but not
+/// moved.
+pub(crate) fn verdicts(history: &History, operations: &[Operation]) -> Vec<Verdict> {
+    let parts = history.by_key();
+    let kept = parts.iter().filter(|(_, m)| is_kept(operations, m));
+    kept.map(|(_, members)| check_key(operations, members, 0))
+        .collect()
+}
+
+fn is_kept(operations: &[Operation], members: &[u32]) -> bool {
+    let members = members.iter().filter_map(|at| usize::try_from(*at).ok());
+    let mut steps: Vec<&Operation> = members.filter_map(|at| operations.get(at)).collect();
+    steps.retain(|o| o.outcome != Outcome::NotApplied && o.step != Step::Peek);
+    let is_plain = |o: &&Operation| {
+        matches!(o.step, Step::Acquire | Step::Release | Step::Renew)
+            && (o.outcome != Outcome::Unknown || o.step == Step::Renew)
+    };
+    if !steps.iter().all(is_plain) {
+        return false;
+    }
+    steps
+        .retain(|o| o.step != Step::Renew && o.outcome == Outcome::Done || o.step == Step::Release);
+    steps.sort_by_key(|o| (who(o), o.invoked));
+    steps.iter().enumerate().all(|(at, acquire)| {
+        let next = at.checked_add(1).and_then(|at| steps.get(at));
+        let is_released = next.is_some_and(|next| {
+            who(next) == who(acquire) && next.step == Step::Release && next.outcome == Outcome::Done
+        });
+        acquire.step == Step::Release || acquire.ttl_ns == 0 || is_released
+    })
+}
+
 /// One hold: when it was asked for and granted, and when its release was asked for and answered.
 #[derive(Clone, Copy, Debug)]
 struct Hold {
-    client: u32,
+    by: (u32, u16),
     asked: u64,
     granted: u64,
     release_asked: u64,
@@ -48,7 +82,7 @@ fn check_key(operations: &[Operation], members: &[u32], budget: u64) -> Verdict 
     if steps.iter().any(|(_, o)| o.outcome == Outcome::Unknown) {
         return general(&steps, budget);
     }
-    steps.sort_unstable_by_key(|(_, operation)| (operation.client, operation.invoked));
+    steps.sort_by_key(|(_, operation)| (who(operation), operation.invoked));
     match holds(&steps) {
         Ok(holds) => refusals(&steps, &holds),
         Err(violation) => Verdict::Invalid(violation),
@@ -59,13 +93,13 @@ fn check_key(operations: &[Operation], members: &[u32], budget: u64) -> Verdict 
 fn holds(steps: &[(usize, &Operation)]) -> Result<Vec<Hold>, Violation> {
     let mut holds: Vec<Hold> = Vec::new();
     for (at, operation) in steps {
-        let client = operation.client;
+        let by = who(operation);
         let open = holds
             .last_mut()
-            .filter(|hold| hold.client == client && hold.release.is_none());
+            .filter(|hold| hold.by == by && hold.release.is_none());
         match (operation.step, operation.outcome, open) {
             (Step::Acquire, Outcome::Done, None) => holds.push(Hold {
-                client,
+                by,
                 asked: operation.invoked,
                 granted: operation.returned,
                 release_asked: NEVER,
@@ -128,8 +162,12 @@ fn general(steps: &[(usize, &Operation)], budget: u64) -> Verdict {
     use linear::{Entry, Linearizability, LockOp, PlainLock};
     let mut ids = Vec::new();
     let mut entries = Vec::new();
+    let mut holders: Vec<(u32, u16)> = steps.iter().map(|(_, o)| who(o)).collect();
+    holders.sort_unstable();
+    holders.dedup();
     for (at, operation) in steps {
-        let client = operation.client;
+        let number = holders.partition_point(|holder| *holder < who(operation));
+        let client = u32::try_from(number).unwrap_or(u32::MAX);
         let op = match (operation.step, operation.outcome) {
             (Step::Acquire, Outcome::Refused) => LockOp::Refused,
             (Step::Acquire, _) => LockOp::Acquired(client),
@@ -152,6 +190,11 @@ fn general(steps: &[(usize, &Operation)], budget: u64) -> Verdict {
             Verdict::Invalid(violation(Property::Me1, &[stuck]))
         }
     }
+}
+
+/// Whoever can hold the lock.
+const fn who(operation: &Operation) -> (u32, u16) {
+    (operation.client, operation.task)
 }
 
 fn violation(property: Property, culprits: &[usize]) -> Violation {

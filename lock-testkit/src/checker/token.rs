@@ -11,17 +11,18 @@
 //! Values are checked the same way as long as all values committed on a key differ, as in the
 //! recommended workload, whose value is the list of its writers' tokens. What is beyond the pass goes
 //! to the general checker within a budget: values that repeat, forced releases of unknown effect, and
-//! refusals that only an acquire of unknown effect explains.
+//! refusals that only acquires of unknown effect explain, if no order of them is found at once.
 
 mod blame;
 mod data;
 mod gather;
 mod ghosts;
+mod orphan;
 mod solve;
 
 use super::linear::{self, Linearizability};
 use crate::history::{History, Operation};
-use crate::spec::{Bound, Lease, Verdict, Violation, entry_of};
+use crate::spec::{Bound, Lease, Property, Verdict, Violation, entry_of};
 use data::Scratch;
 use gather::Gathered;
 
@@ -56,27 +57,53 @@ use gather::Gathered;
 /// ```
 #[must_use]
 pub fn check(history: &History, bound: Bound, budget: u64) -> Verdict {
+    let mut undecided = None;
+    let first = each_key(
+        history,
+        history.operations(),
+        bound,
+        budget,
+        |verdict| match verdict {
+            Verdict::Valid => None,
+            Verdict::Undecided { steps } => {
+                undecided = Some(steps);
+                None
+            }
+            Verdict::Invalid(violation) => Some(violation),
+        },
+    );
+    match (first, undecided) {
+        (Some(violation), _) => Verdict::Invalid(violation),
+        (None, Some(steps)) => Verdict::Undecided { steps },
+        (None, None) => Verdict::Valid,
+    }
+}
+
+/// Hands over the verdict of each key, until one is taken. `operations` are those of the history,
+/// which may be passed over but not moved.
+pub(crate) fn each_key<T>(
+    history: &History,
+    operations: &[Operation],
+    bound: Bound,
+    budget: u64,
+    mut take: impl FnMut(Verdict) -> Option<T>,
+) -> Option<T> {
     let mut scratch = Scratch::default();
     if history.keys() <= 1 {
         let part = Part {
-            operations: history.operations(),
+            operations,
             members: None,
         };
-        return check_part(part, bound, budget, &mut scratch);
+        return take(check_part(part, bound, budget, &mut scratch));
     }
-    let mut undecided = None;
-    for (_, members) in history.by_key() {
+    let parts = history.by_key();
+    parts.iter().find_map(|(_, members)| {
         let part = Part {
-            operations: history.operations(),
-            members: Some(&members),
+            operations,
+            members: Some(members),
         };
-        match check_part(part, bound, budget, &mut scratch) {
-            Verdict::Valid => {}
-            Verdict::Undecided { steps } => undecided = Some(steps),
-            invalid @ Verdict::Invalid(_) => return invalid,
-        }
-    }
-    undecided.map_or(Verdict::Valid, |steps| Verdict::Undecided { steps })
+        take(check_part(part, bound, budget, &mut scratch))
+    })
 }
 
 /// The operations of one key.
@@ -120,6 +147,12 @@ fn check_part(part: Part<'_>, bound: Bound, budget: u64, scratch: &mut Scratch) 
     };
     if let Some(violation) = wrong.as_ref().filter(|_| is_final) {
         return Verdict::Invalid(violation.clone());
+    }
+    let is_orphaned = wrong
+        .as_ref()
+        .filter(|wrong| wrong.property == Property::Er1);
+    if is_orphaned.is_some_and(|wrong| orphan::explain(part, bound, wrong, scratch)) {
+        return Verdict::Valid;
     }
     let mut ids = Vec::new();
     let mut entries = Vec::new();

@@ -282,11 +282,8 @@ async fn line_gone(stage: Stage) -> Ran {
 /// Waits until the holder is hinted that this lease may be gone.
 async fn alarmed(alarms: &mut lock_core::Alarms, name: &LockName) -> bool {
     while let Some(alarm) = alarms.next().await {
-        let is_it = match &alarm {
-            Alarm::Check(found) => found == name,
-            _ => true,
-        };
-        if is_it {
+        let is_another = matches!(&alarm, Alarm::Check(found) if found != name);
+        if !is_another {
             return true;
         }
     }

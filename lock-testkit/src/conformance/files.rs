@@ -1,4 +1,4 @@
-//! The results as files: JUnit XML and JSON.
+//! The results as files: `JUnit` XML and JSON.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -103,7 +103,9 @@ fn junit(summary: &Summary) -> String {
             Standing::Fail(_) => write!(text, "<failure message=\"fail\">{said}</failure>"),
             Standing::Pass(None) => Ok(()),
             Standing::Pass(Some(_)) => write!(text, "<system-out>{said}</system-out>"),
-            _ => write!(text, "<skipped message=\"{word}: {said}\"/>"),
+            Standing::ExpectedFailure(_) | Standing::NotApplicable(_) | Standing::Skip(_) => {
+                write!(text, "<skipped message=\"{word}: {said}\"/>")
+            }
         };
         text.push_str("</testcase>\n");
     }

@@ -69,21 +69,23 @@ impl Hand {
     }
 
     pub(super) async fn granted(&self, request: &Acquire) -> Result<Grant, Broken> {
-        match self.backend.acquire(request).await? {
-            Acquisition::Granted(grant) => Ok(grant),
-            other => Err(Broken::new(format!(
-                "an acquire was to be granted, and was answered {other:?}"
-            ))),
-        }
+        let answer = self.backend.acquire(request).await?;
+        let Acquisition::Granted(grant) = answer else {
+            return Err(Broken::new(format!(
+                "an acquire was to be granted, and was answered {answer:?}"
+            )));
+        };
+        Ok(grant)
     }
 
     pub(super) async fn refused(&self, request: &Acquire) -> Result<Refusal, Broken> {
-        match self.backend.acquire(request).await? {
-            Acquisition::Refused(refusal) => Ok(refusal),
-            other => Err(Broken::new(format!(
-                "an acquire was to be refused, and was answered {other:?}"
-            ))),
-        }
+        let answer = self.backend.acquire(request).await?;
+        let Acquisition::Refused(refusal) = answer else {
+            return Err(Broken::new(format!(
+                "an acquire was to be refused, and was answered {answer:?}"
+            )));
+        };
+        Ok(refusal)
     }
 
     pub(super) async fn ended(&self, request: &Acquire) -> Result<(), Broken> {
@@ -96,10 +98,11 @@ impl Hand {
     /// Asks until it is granted.
     pub(super) async fn granted_in_time(&self, request: &Acquire) -> Result<Grant, Broken> {
         let ask = || async {
-            Ok(match self.backend.acquire(request).await? {
-                Acquisition::Granted(grant) => Some(grant),
-                _ => None,
-            })
+            let answer = self.backend.acquire(request).await?;
+            if let Acquisition::Granted(grant) = answer {
+                return Ok(Some(grant));
+            }
+            Ok(None)
         };
         self.stage.until("a grant", ask).await
     }
@@ -129,12 +132,10 @@ impl Hand {
     }
 
     pub(super) async fn renewed(&self, request: &Acquire, grant: &Grant) -> Result<(), Broken> {
-        match self.renew(request, grant.token, LONG).await? {
-            Renewal::Renewed { .. } => Ok(()),
-            other => Err(Broken::new(format!(
-                "a renewal was to succeed, and was answered {other:?}"
-            ))),
-        }
+        let answer = self.renew(request, grant.token, LONG).await?;
+        ensure(matches!(answer, Renewal::Renewed { .. }), || {
+            format!("a renewal was to succeed, and was answered {answer:?}")
+        })
     }
 
     pub(super) async fn commit(

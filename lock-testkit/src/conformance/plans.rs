@@ -141,8 +141,21 @@ impl Campaign {
         }
     }
 
-    /// Runs one plan and judges it.
+    /// Runs one plan and judges it. What it shows of liveness counts only if it shows it again.
     async fn one(&self, plan: &Plan) -> Result<Option<Finding>, Broken> {
+        let found = self.attempt(plan).await?;
+        let Some(property) = found.as_ref().map(|found| found.violation.property) else {
+            return Ok(None);
+        };
+        if !verdict::is_of_liveness(property) {
+            return Ok(found);
+        }
+        let again = self.attempt(plan).await?;
+        let again = again.is_some_and(|again| again.violation.property == property);
+        Ok(found.filter(|_| again))
+    }
+
+    async fn attempt(&self, plan: &Plan) -> Result<Option<Finding>, Broken> {
         let shared = &self.stage.shared;
         let clock: Arc<dyn Clock> = Arc::clone(&shared.clock);
         let history = if self.class.server.is_empty() {
@@ -154,7 +167,8 @@ impl Campaign {
             let own = Served::start(&*shared.setup).await?;
             run(plan, &own, clock).await?
         };
-        let violation = verdict::judge(&history, self.class, &self.served.traits());
+        let delay = shared.pulse.worst();
+        let violation = verdict::judge(&history, self.class, &self.served.traits(), delay);
         Ok(violation?.map(|violation| Finding {
             plan: plan.clone(),
             history,

@@ -158,7 +158,7 @@ impl Settings {
         self
     }
 
-    /// Writes the results as JUnit XML.
+    /// Writes the results as `JUnit` XML.
     pub fn junit(mut self, path: impl Into<PathBuf>) -> Self {
         self.arguments.junit = Some(path.into());
         self

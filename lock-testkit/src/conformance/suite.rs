@@ -159,23 +159,15 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 
 fn print(report: &CaseReport) {
     let CaseReport { id, standing, took } = report;
-    let word = match standing {
-        Standing::Fail(_) => "FAILED",
-        other => other.word(),
-    };
     let seconds = took.as_secs_f64();
-    match standing {
-        Standing::Fail(text) => {
-            println!(
-                "{id} ... {word} ({seconds:.1} s)\n    {}",
-                text.replace('\n', "\n    ")
-            );
-        }
-        other => match other.text() {
-            Some(text) => println!("{id} ... {word} ({seconds:.1} s): {text}"),
-            None => println!("{id} ... {word} ({seconds:.1} s)"),
-        },
+    if let Standing::Fail(text) = standing {
+        let text = text.replace('\n', "\n    ");
+        println!("{id} ... FAILED ({seconds:.1} s)\n    {text}");
+        return;
     }
+    let text = standing.text().map(|text| format!(": {text}"));
+    let text = text.unwrap_or_default();
+    println!("{id} ... {} ({seconds:.1} s){text}", standing.word());
 }
 
 fn is_plans(case: &Case) -> bool {

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Belief, History, Mark, NEVER, Operation, Outcome, Step, Value};
+use super::{Belief, History, Mark, MarkKind, NEVER, Operation, Outcome, Step, Value};
 
 /// One line. What is absent is 0, never, or not recorded.
 #[derive(Serialize, Deserialize)]
@@ -71,7 +71,17 @@ struct MarkLine<'a> {
     until_ns: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client: Option<u32>,
+    #[serde(default, skip_serializing_if = "is_fault")]
+    kind: MarkKind,
     text: Cow<'a, str>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_fault(kind: &MarkKind) -> bool {
+    matches!(kind, MarkKind::Fault)
 }
 
 #[derive(Default)]
@@ -170,6 +180,7 @@ impl History {
                 from_ns: mark.from,
                 until_ns: (mark.until != NEVER).then_some(mark.until),
                 client: mark.client,
+                kind: mark.kind,
                 text: Cow::Borrowed(&mark.text),
             })
         });
@@ -242,6 +253,7 @@ impl History {
                 from: read.from_ns,
                 until: read.until_ns.unwrap_or(NEVER),
                 client: read.client,
+                kind: read.kind,
                 text: read.text.into_owned(),
             }),
         }

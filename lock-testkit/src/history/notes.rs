@@ -24,6 +24,18 @@ pub struct Belief {
     pub until: u64,
 }
 
+/// What a mark means to a judge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MarkKind {
+    /// Something was in the way, and the store kept what it had.
+    #[default]
+    Fault,
+    /// The store was restarted, crashed or failed over: what it had not kept safe is gone.
+    Restart,
+}
+
 /// Something that was done to the run: a fault, a restart, a pause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a record that tests build")]
@@ -34,6 +46,8 @@ pub struct Mark {
     pub until: u64,
     /// Whom it concerned; `None` for the store.
     pub client: Option<u32>,
+    /// What it means to a judge.
+    pub kind: MarkKind,
     /// What it was, in a few words.
     pub text: String,
 }

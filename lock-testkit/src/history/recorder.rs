@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lock_core::{Clock, Moment};
 
-use super::{Belief, History, Key, Mark, NEVER, Operation, Outcome, Step, Value};
+use super::{Belief, History, Key, Mark, MarkKind, NEVER, Operation, Outcome, Step, Value};
 
 /// Writes a history while clients run; all of them share it and its clock.
 #[derive(Debug)]
@@ -113,13 +113,23 @@ impl Recorder {
 
     /// Notes something that was done to the run, from a moment until now.
     pub fn mark(&self, from: Moment, client: Option<u32>, text: impl Into<String>) {
+        self.note(MarkKind::Fault, from, client, text.into());
+    }
+
+    /// Notes that the store was restarted, crashed or failed over, from a moment until now.
+    pub fn restarted(&self, from: Moment, text: impl Into<String>) {
+        self.note(MarkKind::Restart, from, None, text.into());
+    }
+
+    fn note(&self, kind: MarkKind, from: Moment, client: Option<u32>, text: String) {
         let mut written = self.lock();
         let until = written.stamp(&*self.clock);
         written.history.mark(Mark {
             from: from.as_nanos(),
             until,
             client,
-            text: text.into(),
+            kind,
+            text,
         });
     }
 

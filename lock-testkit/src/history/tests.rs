@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use lock_core::SystemClock;
 
-use super::{Belief, History, Mark, NEVER, Operation, Outcome, Recorder, Step, Value};
+use super::{Belief, History, Mark, MarkKind, NEVER, Operation, Outcome, Recorder, Step, Value};
 
 #[test]
 fn an_operation_is_48_bytes() {
@@ -45,6 +45,7 @@ async fn what_is_written_as_lines_is_read_back() {
     history.mark(Mark {
         from: 1,
         until: NEVER,
+        kind: MarkKind::Restart,
         client: None,
         text: "store stopped".to_owned(),
     });

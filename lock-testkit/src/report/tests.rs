@@ -7,7 +7,7 @@ mod sentences;
 
 use super::{Report, core};
 use crate::checker::token::check;
-use crate::history::{Belief, History, Mark, NEVER, Operation, Outcome, Step, Value};
+use crate::history::{Belief, History, Mark, MarkKind, NEVER, Operation, Outcome, Step, Value};
 use crate::spec::{Bound, Property, Verdict, Violation};
 
 /// A history written by hand, in milliseconds.
@@ -94,6 +94,7 @@ impl Script {
         self.history.mark(Mark {
             from: from * TENTH,
             until: until * TENTH,
+            kind: MarkKind::Fault,
             client,
             text: text.to_owned(),
         });

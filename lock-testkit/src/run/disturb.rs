@@ -175,7 +175,14 @@ impl Disturber {
         let done = tokio::spawn(async move {
             let from = stage.clock.now();
             match world.server(&fault).await {
-                Ok(true) => stage.recorder.mark(from, None, fault.text()),
+                Ok(true) => match fault {
+                    ServerFault::FailOver | ServerFault::Kill { .. } => {
+                        stage.recorder.restarted(from, fault.text());
+                    }
+                    ServerFault::ClockStep { .. }
+                    | ServerFault::FlushScripts
+                    | ServerFault::Pause { .. } => stage.recorder.mark(from, None, fault.text()),
+                },
                 Ok(false) => {}
                 Err(error) => *turn = Some(error),
             }

@@ -244,7 +244,8 @@ impl Turn<'_> {
         let invocation = self.invoke(step, &key, token, Duration::ZERO, Some(&value));
         let sent = self.sent();
         if ends {
-            hold.over_at.get_or_insert(self.stage.clock.now());
+            hold.over_at
+                .get_or_insert_with(|| self.stage.recorder.now());
         }
         let client = &self.present.client;
         let answer = client.commit(&mut hold.held, &value, then).await;
@@ -255,7 +256,8 @@ impl Turn<'_> {
         let (key, token) = (hold.held.key.clone(), hold.held.token);
         let invocation = self.invoke(Step::Release, &key, token, Duration::ZERO, None);
         let sent = self.sent();
-        hold.over_at.get_or_insert(self.stage.clock.now());
+        hold.over_at
+            .get_or_insert_with(|| self.stage.recorder.now());
         let answer = self.present.client.release(&mut hold.held).await;
         self.answered(invocation, answer, sent, hold, true);
     }
@@ -292,7 +294,8 @@ impl Turn<'_> {
         };
         self.stage.recorder.complete(invocation, outcome);
         if ends || outcome == Outcome::Refused {
-            hold.over_at.get_or_insert(self.stage.clock.now());
+            hold.over_at
+                .get_or_insert_with(|| self.stage.recorder.now());
         }
     }
 

@@ -40,6 +40,9 @@ struct Lease {
 }
 
 impl StepClient {
+    /// How long it waits before it asks again where nothing is pushed, unless told otherwise.
+    pub(crate) const POLL_MS: u64 = 20;
+
     /// A client of this backend.
     #[must_use]
     pub fn new(
@@ -52,7 +55,7 @@ impl StepClient {
             clock,
             entropy,
             retries: 1,
-            poll: Duration::from_millis(20),
+            poll: Duration::from_millis(Self::POLL_MS),
         }
     }
 

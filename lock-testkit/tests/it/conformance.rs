@@ -55,10 +55,11 @@ struct Store {
 impl ServedStore for Store {
     async fn connect(&self, _: Option<SocketAddr>) -> Result<Arc<dyn LockBackend>, SetupError> {
         let inner = self.memory.another_client();
-        Ok(match self.defect {
-            Defect::None => Arc::new(inner),
-            defect => Arc::new(Broken { defect, inner }),
-        })
+        if self.defect == Defect::None {
+            return Ok(Arc::new(inner));
+        }
+        let defect = self.defect;
+        Ok(Arc::new(Broken { defect, inner }))
     }
 
     async fn suffer(&self, fault: &ServerFault) -> Result<bool, SetupError> {

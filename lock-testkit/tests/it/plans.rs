@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use lock_core::{LockBackend, MemoryBackend};
-use lock_testkit::checker::token;
+use lock_testkit::checker::liveness::Limits;
 use lock_testkit::history::History;
 use lock_testkit::hunt::{Plans, hunt_virtual};
+use lock_testkit::judge::{Rules, judge};
 use lock_testkit::plan::{Mix, Plan};
 use lock_testkit::run::run_virtual;
-use lock_testkit::spec::{Bound, Verdict, Violation};
+use lock_testkit::spec::{Verdict, Violation};
 use lock_testkit::subject::{Simulated, Store, Traits};
 
 struct Memory(MemoryBackend);
@@ -35,8 +36,9 @@ fn lines(history: &History) -> String {
     String::from_utf8(lines).unwrap()
 }
 
-fn judge(history: &History) -> Option<Violation> {
-    let verdict = token::check(history, Bound::DEFAULT, 1_000_000);
+fn judged(plan: &Plan, history: &History) -> Option<Violation> {
+    let rules = Rules::of(&traits(), true).limits(Limits::simulated(plan, &traits()));
+    let verdict = judge(history, &rules);
     if let Verdict::Invalid(violation) = verdict {
         return Some(violation);
     }
@@ -73,7 +75,7 @@ fn a_plan_is_read_back_from_its_line() {
 #[test]
 fn the_reference_backend_passes_random_plans() {
     let mix = Mix::simulated(&traits());
-    let found = hunt_virtual(&memory(), &mix, 1, cases(300), judge).unwrap();
+    let found = hunt_virtual(&memory(), &mix, 1, cases(300), judged).unwrap();
     if let Some(found) = found {
         panic!(
             "{}\n{}\n{}",

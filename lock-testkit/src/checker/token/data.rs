@@ -268,7 +268,7 @@ fn misread(
     let link = |count: usize| count.checked_sub(1).and_then(|at| chain.links.get(at));
     let read_at = part
         .get(by)
-        .map_or((0, Value::UNSEEN), |o| (o.invoked, o.value));
+        .map_or((0, Value::UNSEEN, 0), |o| (o.invoked, o.value, o.returned));
     let missed = link(before);
     let mut culprits = vec![index(by)];
     let property = match read {
@@ -289,10 +289,12 @@ fn misread(
         Some(read) if read < before => {
             culprits.extend(missed.map(|link| index(link.by)));
             culprits.extend(link(read).map(|link| index(link.by)));
-            let is_over = missed.and_then(|link| part.get(link.by));
-            match is_over.is_some_and(|commit| commit.returned >= read_at.0) {
-                true => Property::Fn4,
-                false => Property::Fn2,
+            match missed.and_then(|link| part.get(link.by)) {
+                // It was not even asked for when this token was granted.
+                Some(commit) if commit.invoked > read_at.2 => Property::Fn1,
+                // It was checked before the grant, and written after it.
+                Some(commit) if commit.returned >= read_at.0 => Property::Fn4,
+                _ => Property::Fn2,
             }
         }
         // A value committed under its own token or a larger one.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::cases::config;
 use super::check;
-use crate::history::History;
+use crate::history::{History, NEVER, Operation, Outcome, Step};
 use crate::spec::{Bound, Verdict};
 use brute::brute;
 use generate::{Kind, generate};
@@ -53,6 +53,48 @@ proptest! {
     ) {
         compare(Kind::Everything, seed)?;
     }
+}
+
+#[test]
+fn refusals_that_only_unknown_acquires_explain_need_no_search() {
+    let mut history = History::new();
+    let key = history.key("k");
+    for round in 0..8 {
+        let from = round * 1_000;
+        let grant = generate::grant(key, from, from + 10, 2 * round + 1, 50);
+        let unknown = Operation {
+            invoked: from + 100,
+            returned: NEVER,
+            token: 0,
+            outcome: Outcome::Unknown,
+            ..grant
+        };
+        let refused = Operation {
+            invoked: from + 120,
+            returned: from + 130,
+            outcome: Outcome::Refused,
+            ..unknown
+        };
+        let release = Operation {
+            invoked: from + 60,
+            returned: from + 70,
+            step: Step::Release,
+            ..grant
+        };
+        for operation in [grant, release, refused, unknown] {
+            history.push(operation);
+        }
+    }
+    assert_eq!(check(&history, Bound::timed(0, 0), 0), Verdict::Valid);
+    let refused = history.operations()[2];
+    // The lease is over, and no acquire is left that may have been granted by then.
+    history.push(Operation {
+        invoked: 80,
+        returned: 90,
+        ..refused
+    });
+    let found = check(&history, Bound::timed(0, 0), 1_000_000);
+    assert!(matches!(found, Verdict::Invalid(_)), "{found:?}");
 }
 
 #[test]

@@ -20,10 +20,10 @@ pub(super) async fn abandoned(stage: Stage) -> Ran {
     let next = stage
         .in_time("a grant after the holder has gone", next.lock())
         .await??;
-    let is_it = match next.previous() {
-        Previous::Abandoned { token, .. } => token == guard.token(),
-        _ => false,
-    };
+    let is_it = matches!(
+        next.previous(),
+        Previous::Abandoned { token, .. } if token == guard.token()
+    );
     ensure(is_it, || {
         format!("the lease before ended as {:?}", next.previous())
     })?;

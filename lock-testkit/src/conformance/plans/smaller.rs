@@ -16,7 +16,7 @@ pub(super) fn candidates(plan: &Plan) -> Vec<Plan> {
     }
     for fault in 0..plan.faults.len() {
         smaller.extend(with(plan, |plan| {
-            drop(plan.faults.remove(fault));
+            let _gone = plan.faults.remove(fault);
             Some(())
         }));
     }

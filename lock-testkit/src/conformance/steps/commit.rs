@@ -175,11 +175,13 @@ async fn last_commit(stage: Stage) -> Ran {
     let old = hand.asks("x")?;
     let grant = hand.granted(&old).await?;
     hand.released(&old).await?;
-    let lost = |stored: Stored| match stored {
-        Stored::Lost { last_commit, .. } => Ok(last_commit),
-        other => Err(Broken::new(format!(
-            "a commit was to be lost, and was answered {other:?}"
-        ))),
+    let lost = |stored: Stored| {
+        let Stored::Lost { last_commit, .. } = stored else {
+            return Err(Broken::new(format!(
+                "a commit was to be lost, and was answered {stored:?}"
+            )));
+        };
+        Ok(last_commit)
     };
     let stored = hand.commit(&old, grant.token, 1, text("late"), Then::Keep);
     same("the token of the last commit", &lost(stored.await?)?, &None)?;

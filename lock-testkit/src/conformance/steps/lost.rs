@@ -50,10 +50,10 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn is_lost(renewal: Renewal, cause: Option<LossCause>) -> Result<(), Broken> {
-    let is_it = match renewal {
-        Renewal::Lost { cause: found } => cause.is_none_or(|cause| cause == found),
-        _ => false,
-    };
+    let is_it = matches!(
+        renewal,
+        Renewal::Lost { cause: found } if cause.is_none_or(|cause| cause == found)
+    );
     ensure(is_it, || match cause {
         None => format!("a renewal was to be Lost, and was answered {renewal:?}"),
         Some(cause) => {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::WIDTH;
 use super::Report;
-use crate::history::{Belief, History, Mark, NEVER, Operation, Outcome, Step, Value};
+use crate::history::{Belief, History, Mark, MarkKind, NEVER, Operation, Outcome, Step, Value};
 use crate::spec::{Bound, Property, Violation};
 
 const STEPS: [Step; 7] = [
@@ -83,7 +83,7 @@ prop_compose! {
             history.believe(Belief { key, client, task: 0, token, from, until });
         }
         for (from, until, client, text) in marks {
-            history.mark(Mark { from, until, client, text });
+            history.mark(Mark { from, until, client, kind: MarkKind::Fault, text });
         }
         if let Some(healed) = healed {
             history.heal_at(healed);

@@ -1,7 +1,9 @@
 //! A history with a fault at its end.
 
 use lock_testkit::checker::token;
-use lock_testkit::history::{Belief, History, Mark, NEVER, Operation, Outcome, Step, Value};
+use lock_testkit::history::{
+    Belief, History, Mark, MarkKind, NEVER, Operation, Outcome, Step, Value,
+};
 use lock_testkit::spec::{Bound, Verdict, Violation};
 
 use Outcome::{Done, Refused, Unknown};
@@ -104,6 +106,7 @@ impl Scene {
         self.history.mark(Mark {
             from: moment(250),
             until: moment(728),
+            kind: MarkKind::Fault,
             client: Some(1),
             text: fault.to_owned(),
         });

@@ -196,6 +196,30 @@ fn a_write_after_the_check() {
 }
 
 #[test]
+fn a_write_after_the_check_over_what_another_committed_meanwhile() {
+    let script = Script::new().with((0, 10), Acquire, Done, 1, "");
+    let script = script.with((20, 300), Commit, Done, 1, "a");
+    let script = script.with((150, 160), Acquire, Done, 2, "");
+    let script = script.with((170, 180), CommitRelease, Done, 2, "b");
+    script
+        .with((310, 320), Acquire, Done, 3, "a")
+        .breaks(Fn4, &[2, 1]);
+}
+
+#[test]
+fn a_write_that_was_not_asked_for_before_another_was_granted() {
+    for (outcome, returned) in [(Done, 300), (Unknown, NEVER)] {
+        let script = Script::new().with((0, 10), Acquire, Done, 1, "");
+        let script = script.with((150, 160), Acquire, Done, 2, "");
+        let script = script.with((170, returned), Commit, outcome, 1, "a");
+        let script = script.with((180, 190), CommitRelease, Done, 2, "b");
+        script
+            .with((310, 320), Acquire, Done, 3, "a")
+            .breaks(Fn1, &[1, 2]);
+    }
+}
+
+#[test]
 fn a_value_that_nobody_committed() {
     let script = Script::new().with((0, 10), Acquire, Done, 1, "");
     let script = script.with((20, 30), CommitRelease, Done, 1, "a");

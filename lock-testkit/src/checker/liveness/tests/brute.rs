@@ -1,0 +1,195 @@
+//! The rules as they are told, moment by moment. It shares no code with the checker.
+#![expect(clippy::arithmetic_side_effects, reason = "numbers are small")]
+
+use std::collections::BTreeSet;
+
+use super::super::{Fifo, Limits};
+use crate::history::{NEVER, Operation, Outcome, Step};
+use crate::spec::Property;
+
+/// No moment of a small history is later.
+const END: u64 = 120;
+
+#[derive(Clone, Copy)]
+struct Hold {
+    at: usize,
+    /// In force from then until before that.
+    from: u64,
+    until: u64,
+    settled: u64,
+    release: Option<Operation>,
+}
+
+fn settled(o: &Operation, healed: u64) -> u64 {
+    let is_before = o.invoked < healed;
+    match o.returned {
+        NEVER if is_before => healed,
+        returned if is_before && o.outcome == Outcome::Done && returned < healed => healed,
+        returned => returned,
+    }
+}
+
+/// Whether an operation was done under the grant at `at`.
+fn is_under(all: &[Operation], o: &Operation, at: usize) -> bool {
+    if o.token != 0 {
+        return all[at].token == o.token;
+    }
+    let is_candidate = |grant: &Operation| {
+        grant.step == Step::Acquire
+            && grant.outcome == Outcome::Done
+            && grant.token == 0
+            && (grant.client, grant.task) == (o.client, o.task)
+            && grant.invoked <= o.invoked
+    };
+    let candidates = (0..all.len()).filter(|at| is_candidate(&all[*at]));
+    candidates.max_by_key(|at| (all[*at].invoked, *at)) == Some(at)
+}
+
+fn hold(all: &[Operation], at: usize, limits: &Limits, healed: u64) -> Option<Hold> {
+    let o = &all[at];
+    if o.step != Step::Acquire || !matches!(o.outcome, Outcome::Done | Outcome::Unknown) {
+        return None;
+    }
+    let is_known = o.outcome == Outcome::Done;
+    let from = if is_known { o.returned } else { o.invoked };
+    let mut until = settled(o, healed).saturating_add(limits.at_most(o.ttl_ns));
+    let mut release: Option<Operation> = None;
+    for other in all
+        .iter()
+        .filter(|other| is_known && is_under(all, other, at))
+    {
+        match (other.step, other.outcome) {
+            (Step::Renew, Outcome::Done | Outcome::Unknown) => {
+                let ttl = if other.ttl_ns == 0 {
+                    o.ttl_ns
+                } else {
+                    other.ttl_ns
+                };
+                until = until.max(settled(other, healed).saturating_add(limits.at_most(ttl)));
+            }
+            (Step::Release | Step::CommitRelease | Step::ForceRelease, Outcome::Done)
+                if release.is_none_or(|first| other.returned < first.returned) =>
+            {
+                release = Some(*other);
+            }
+            _ => {}
+        }
+    }
+    until = release.map_or(until, |release| release.returned).max(from);
+    Some(Hold {
+        at,
+        from,
+        until,
+        settled: settled(o, healed),
+        release,
+    })
+}
+
+pub(super) fn brute(all: &[Operation], healed: Option<u64>, limits: &Limits) -> BTreeSet<Property> {
+    let Some(healed) = healed else {
+        return BTreeSet::new();
+    };
+    let holds = (0..all.len()).filter_map(|at| hold(all, at, limits, healed));
+    let holds: Vec<Hold> = holds.collect();
+    let mut found = BTreeSet::new();
+    let is_free = |t: u64| !holds.iter().any(|h| h.from <= t && t < h.until);
+    let is_begun = |t: u64| holds.iter().any(|h| h.from == t);
+    // Whether nothing happens from one moment to another.
+    let is_still =
+        |from: u64, until: u64| (from..=until).all(is_free) && !(from + 1..=until).any(is_begun);
+    let waits = |from: u64, since: u64, until: u64| {
+        all.iter().any(|o| {
+            o.step == Step::Acquire
+                && matches!(o.outcome, Outcome::Done | Outcome::Refused)
+                && o.invoked <= since
+                && from >= since
+                && o.returned > until
+        })
+    };
+    for from in healed..END {
+        let is_start = from == healed || !is_free(from - 1) || is_begun(from);
+        if !is_free(from) || !is_start {
+            continue;
+        }
+        let wake = from + limits.wake_ns;
+        let unwoken = holds.iter().any(|h| {
+            h.until == from
+                && h.release.is_some_and(|release| {
+                    release.invoked >= healed && waits(from, release.invoked, wake)
+                })
+        });
+        if limits.push && unwoken && is_still(from, wake) {
+            found.insert(Property::Lv2);
+            continue;
+        }
+        let long = limits.poll_ns + 2 * limits.attempt_ns;
+        let stalls = |since: u64| waits(since, since, since + long);
+        if (from..END).any(|since| is_still(from, since + long) && stalls(since)) {
+            found.insert(last(all, &holds, from));
+        }
+    }
+    found.extend(turns(all, &holds, healed, limits));
+    found
+}
+
+/// Who is to blame for a stall from a moment on.
+fn last(all: &[Operation], holds: &[Hold], from: u64) -> Property {
+    let is_known = |h: &&Hold| all[h.at].outcome == Outcome::Done;
+    let before = || holds.iter().filter(|h| h.from <= from);
+    let known = before().filter(is_known).max_by_key(|h| (h.from, h.at));
+    let over = known.map_or(0, |h| h.release.map_or(h.until, |r| r.invoked));
+    match before().any(|h| !is_known(&h) && h.settled >= over) {
+        true => Property::Lv3,
+        false => Property::Lv1,
+    }
+}
+
+fn turns(all: &[Operation], holds: &[Hold], healed: u64, limits: &Limits) -> Option<Property> {
+    let is_known = |h: &&Hold| all[h.at].outcome == Outcome::Done;
+    let key = |h: &Hold| (h.from, h.at);
+    let margin = limits.attempt_ns;
+    let is_wrong = |grant: &Hold| {
+        let x = &all[grant.at];
+        let earlier = holds.iter().filter(|h| key(h) < key(grant));
+        let previous = earlier.clone().filter(is_known).max_by_key(|h| key(h));
+        let Some(previous) = previous else {
+            return false;
+        };
+        let is_given_back = previous
+            .release
+            .is_some_and(|release| release.step != Step::ForceRelease);
+        let is_clear = !earlier
+            .filter(|h| !is_known(h))
+            .any(|h| h.until >= previous.from);
+        let place = |y: usize| {
+            let own = &all[y];
+            let is_ahead = |at: &usize| {
+                let other = &all[*at];
+                let is_sibling = other.step == Step::Acquire && other.client == own.client;
+                is_sibling && (other.invoked, *at) < (own.invoked, y)
+            };
+            let ahead = (0..all.len()).filter(is_ahead);
+            let over = ahead.map(|at| {
+                let hold = holds.iter().find(|h| h.at == at);
+                hold.map_or(all[at].returned, |h| h.until)
+            });
+            match limits.fifo {
+                Fifo::Everybody => over.max().unwrap_or(0).max(own.invoked),
+                Fifo::Client | Fifo::Off => own.invoked,
+            }
+        };
+        let is_passed = |at: usize| {
+            let y = &all[at];
+            y.step == Step::Acquire
+                && matches!(y.outcome, Outcome::Done | Outcome::Refused)
+                && y.invoked >= healed
+                && place(at).saturating_add(margin) < x.invoked
+                && y.returned > x.returned + margin
+                && (limits.fifo == Fifo::Everybody || y.client == x.client)
+        };
+        let waited = x.returned - x.invoked > margin;
+        waited && is_given_back && is_clear && (0..all.len()).any(is_passed)
+    };
+    let is_found = limits.fifo != Fifo::Off && holds.iter().filter(is_known).any(is_wrong);
+    is_found.then_some(Property::Lv4)
+}

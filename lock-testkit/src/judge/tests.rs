@@ -1,0 +1,4 @@
+mod line;
+mod named;
+mod simulated;
+mod world;
