@@ -9,6 +9,7 @@
     reason = "sums of lengths of files in memory and of seconds do not overflow"
 )]
 
+mod bench;
 mod ci;
 mod image;
 mod measure;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("test") => test::test(&rest),
         Some("ci") => ci::ci(),
+        Some("bench") => bench::bench(&rest),
         Some("measure") => measure::measure(&rest),
         Some("tidy") => tidy::tidy(),
         None | Some("help" | "--help" | "-h") => {
@@ -62,6 +64,10 @@ Commands:
   measure [what]...
                Builds in release and measures what docs/measurements.md states: round trips,
                connections, memory, how soon a loss is told, latency between processes.
+  bench checker [--histories DIR]
+               Measures the checkers, and on the public histories in DIR if they are given.
+  bench plans [--cases N] [--seeds N]
+               Runs random plans in virtual time: cases a second, false alarms, repetition.
   tidy         The rules that no compiler checks: which module and crate may use which, lengths
                of files, words that must not be there, tests that the documents name.
   help         This page.
