@@ -238,7 +238,7 @@ async fn plain(stage: Stage) -> Ran {
 
 async fn kept(stage: Stage) -> Ran {
     // A ttl that a busy machine does not outlive between two renewals.
-    let ttl = stage.shared.pulse.bound(Duration::from_millis(1_200));
+    let ttl = stage.shared.pulse.bound(Duration::from_secs(2));
     let locks = locks(&stage, ttl).await?;
     let guard = counter(&stage, &locks, "x")?.lock().await?;
     let until = stage.now().after(ttl.saturating_mul(3));

@@ -125,7 +125,7 @@ impl Campaign {
             let plan = self.class.with_faults(Plans::new(&mix, seed).next()?);
             Some(async move { self.one(&plan).await })
         });
-        let mut runs = stream::iter(runs).buffer_unordered(PLANS_AT_ONCE);
+        let mut runs = stream::iter(runs).buffer_unordered(self.stage.shared.plans_of_a_class);
         let mut found = None;
         while let Some(ended) = runs.next().await {
             ran = ran.saturating_add(1);
@@ -245,9 +245,6 @@ const fn forgets(class: &Class, durability: Durability) -> bool {
         Some(_) => !matches!(durability, Durability::Failover),
     }
 }
-
-/// So many plans of a class run at once.
-const PLANS_AT_ONCE: usize = 4;
 
 /// So often a smaller plan is run before it is said to be survived.
 const TRIES: u32 = 2;

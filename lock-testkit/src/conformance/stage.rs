@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) started: lock_core::Moment,
     /// Bounds how many plans run at once.
     pub(super) plans: tokio::sync::Semaphore,
+    /// So many plans of a class run at once.
+    pub(super) plans_of_a_class: usize,
     /// Bounds how many stores of their own are up at once.
     pub(super) stores: tokio::sync::Semaphore,
     /// The store of all cases that do it no harm, started with the first of them.
@@ -34,15 +36,23 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(setup: Arc<dyn Setup>, settings: Settings, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        setup: Arc<dyn Setup>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        cases: usize,
+    ) -> Self {
+        // A case that has the process to itself takes what others would have taken.
+        let is_alone = cases == 1;
         Self {
+            plans_of_a_class: if is_alone { 12 } else { 4 },
             setup,
             settings,
             pulse: Pulse::default(),
             started: clock.now(),
             clock,
             plans: tokio::sync::Semaphore::new(PLANS_AT_ONCE),
-            stores: tokio::sync::Semaphore::new(STORES_AT_ONCE),
+            stores: tokio::sync::Semaphore::new(if is_alone { 6 } else { STORES_AT_ONCE }),
             store: OnceCell::new(),
         }
     }

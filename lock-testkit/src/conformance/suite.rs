@@ -63,7 +63,7 @@ async fn conduct(setup: Arc<dyn Setup>, settings: &Settings) -> Result<Summary, 
         ));
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let shared = Arc::new(Shared::new(setup, settings.clone(), clock));
+    let shared = Arc::new(Shared::new(setup, settings.clone(), clock, cases.len()));
     let pulse = shared.pulse.clone().beat(Arc::clone(&shared.clock));
     let played = beside(play(&shared, cases, &expectations), pulse).await?;
     let served = shared.store().await?;

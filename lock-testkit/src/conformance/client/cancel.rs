@@ -10,7 +10,7 @@ use crate::conformance::case::{Broken, Outcome, Ran, ensure};
 use crate::conformance::stage::{Line, Stage};
 
 /// Short enough to be waited for, long enough not to end while it is looked at.
-const TTL: Duration = Duration::from_secs(3);
+const TTL: Duration = Duration::from_secs(10);
 
 async fn slow(stage: &Stage) -> Result<(LockClient, Line), Broken> {
     let (backend, line) = stage.behind_a_line().await?;
@@ -107,4 +107,4 @@ pub(super) async fn update(stage: Stage) -> Ran {
 const POLLS_MAX: u32 = 5_000;
 
 /// A wait for a held lock is dropped after up to so many polls.
-const WAITS: u32 = 40;
+const WAITS: u32 = 25;

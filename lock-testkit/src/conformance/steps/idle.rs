@@ -38,7 +38,8 @@ async fn written(
     let mut short = hand.asks_for("x", SHORT)?;
     short.forget_after = forget_after;
     let grant = hand.granted_in_time(&short).await?;
-    hand.released(&short).await?;
+    // On a slow machine it is over by itself.
+    let _answer = hand.release(&short).await?;
     Ok(grant)
 }
 
