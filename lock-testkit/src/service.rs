@@ -1,6 +1,7 @@
 //! Real servers for tests: started in moments, each for one test, and gone when dropped.
 //!
-//! [`RedisServer`] is a server, [`RedisCluster`] three of them. Where a server comes from is chosen
+//! [`RedisServer`] is a server, [`RedisCluster`] three of them, [`RedisStore`] one for the conformance
+//! suite. Where a server comes from is chosen
 //! by the environment, so that one test runs with or without a container engine:
 //!
 //! | Variable | Means |
@@ -27,9 +28,11 @@ mod guard;
 mod process;
 mod provider;
 mod redis;
+mod store;
 mod tls;
 
 pub use cluster::RedisCluster;
 pub use provider::Data;
 pub use redis::{RedisServer, RedisServerOptions};
+pub use store::RedisStore;
 pub use tls::{Tls, TlsFiles};

@@ -16,6 +16,7 @@ mod cancellation;
 mod cluster;
 mod connections;
 mod costs;
+mod durable;
 mod input;
 mod line;
 mod loss;

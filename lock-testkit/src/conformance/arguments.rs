@@ -104,3 +104,6 @@ impl Arguments {
         (self.filters.is_empty() || self.filters.iter().any(fits)) && !self.skips.iter().any(fits)
     }
 }
+
+#[cfg(test)]
+mod tests;

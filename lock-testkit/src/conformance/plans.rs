@@ -136,9 +136,16 @@ impl Campaign {
         }
         drop(runs);
         match found {
-            None => Ok(Outcome::Passed(Some(format!("{ran} plans")))),
+            None => Ok(Outcome::Passed(Some(self.survived(ran)))),
             Some(finding) => Err(self.shrunk(finding).await),
         }
+    }
+
+    fn survived(&self, plans: u32) -> String {
+        if forgets(self.class, self.served.traits().capabilities.durability) {
+            return format!("{plans} plans; the store may forget, so only tokens were judged");
+        }
+        format!("{plans} plans")
     }
 
     /// Runs one plan and judges it. What it shows of liveness counts only if it shows it again.

@@ -61,3 +61,6 @@ fn with(plan: &Plan, change: impl FnOnce(&mut Plan) -> Option<()>) -> Option<Pla
     change(&mut changed)?;
     (changed != *plan).then_some(changed)
 }
+
+#[cfg(test)]
+mod tests;
