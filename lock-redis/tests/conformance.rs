@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use async_trait::async_trait;
 use lock_redis::RedisBackend;
 use lock_testkit::SetupError;
-use lock_testkit::service::{RedisServer, RedisStore};
+use lock_testkit::service::{RedisServerOptions, RedisStore};
 use lock_testkit::subject::{ServedStore, Setup};
 
 fn main() -> ExitCode {
@@ -22,9 +22,7 @@ impl Setup for Redis {
 
     async fn store(&self) -> Result<Box<dyn ServedStore>, SetupError> {
         let connect = |url: String| async move { RedisBackend::connect(&url).await };
-        Ok(Box::new(RedisStore::new(
-            RedisServer::start().await?,
-            connect,
-        )))
+        let options = RedisServerOptions::new();
+        Ok(Box::new(RedisStore::start(&options, connect).await?))
     }
 }

@@ -14,6 +14,7 @@ mod ci;
 mod image;
 mod measure;
 mod run;
+mod servers;
 mod test;
 mod tidy;
 
@@ -72,8 +73,8 @@ Commands:
                of files, words that must not be there, tests that the documents name.
   help         This page.
 
-Environment of test and measure:
-  LOCK_TESTKIT_REDIS         container | process | url; unset takes what is there
-  LOCK_TESTKIT_REDIS_IMAGE   the image for container
-  LOCK_TESTKIT_REDIS_SERVER  the program for process
-  LOCK_TESTKIT_REDIS_URL     the server for url";
+Environment of test and measure, where X is REDIS, POSTGRES, PGBOUNCER or ETCD:
+  LOCK_TESTKIT_X         container | process | url; unset takes what is there
+  LOCK_TESTKIT_X_IMAGE   the image for container
+  LOCK_TESTKIT_X_SERVER  the program for process
+  LOCK_TESTKIT_X_URL     the server for url";

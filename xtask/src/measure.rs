@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::run::{cargo, run, step};
-use crate::test;
+use crate::servers;
 
 /// Builds in release, provides the server and measures; arguments choose what.
 pub(crate) fn measure(arguments: &[String]) -> Outcome {
@@ -22,7 +22,7 @@ pub(crate) fn measure(arguments: &[String]) -> Outcome {
             "--bins",
         ]))
     })?;
-    let environment = test::servers()?;
+    let environment = servers::provide()?;
     step("measurements (about six minutes)", || {
         let mut command = cargo(&["run", "--quiet", "--release", "-p", "benches", "--bin"]);
         command.arg("measure").arg("--").args(arguments);

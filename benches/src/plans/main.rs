@@ -97,7 +97,7 @@ fn table(cases: u64, seeds: u64, seed: u64) -> Result<ExitCode, SetupError> {
                 violation.explain(&history),
                 plan.to_line()
             )),
-            _ => tally.undecided += 1,
+            Verdict::Undecided { .. } | _ => tally.undecided += 1,
         }
         tally.cases += 1;
         tally.operations += history.operations().len();

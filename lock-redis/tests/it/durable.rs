@@ -20,7 +20,7 @@ impl Setup for Durable {
             .config("appendonly yes")
             .config("appendfsync always");
         let connect = |url: String| async move { RedisBackend::connect(&url).await };
-        Ok(Box::new(RedisStore::new(options.start().await?, connect)))
+        Ok(Box::new(RedisStore::start(&options, connect).await?))
     }
 }
 

@@ -8,13 +8,13 @@
 use std::time::Duration;
 
 use testcontainers::bollard::query_parameters::KillContainerOptionsBuilder;
-use testcontainers::core::IntoContainerPort;
 use testcontainers::core::client::docker_client_instance;
+use testcontainers::core::{CmdWaitFor, ExecCommand, IntoContainerPort};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
 
 use super::guard::Guard;
-use super::provider::{Data, Launch};
+use super::provider::{Data, Launch, fill_file};
 use crate::SetupError;
 
 pub(super) struct Container {
@@ -113,6 +113,19 @@ impl Container {
         }
     }
 
+    pub(super) async fn rewrite(&mut self, name: &str, content: &[u8]) -> Result<(), SetupError> {
+        self.launch.rewrite(name, content);
+        let octal: String = content.iter().map(|byte| format!("\\{byte:03o}")).collect();
+        // Opened for reading too, so that it is not cut short first.
+        let script = format!("printf '{octal}' 1<>{FILES}/{name}");
+        let command = ExecCommand::new(["sh", "-c", &script])
+            .with_cmd_ready_condition(CmdWaitFor::exit_code(0));
+        let outcome = self.inner()?.exec(command).await;
+        outcome
+            .map(drop)
+            .map_err(|e| SetupError::new("cannot change a file of the container").with_source(e))
+    }
+
     pub(super) async fn has_exited(&self) -> bool {
         match self.inner() {
             Ok(container) => !container.is_running().await.unwrap_or(true),
@@ -174,12 +187,12 @@ async fn create(
     };
     let mut request: ContainerRequest<_> = GenericImage::new(name, tag)
         .with_startup_timeout(STARTUP)
-        .with_cmd(
-            std::iter::once(launch.program.to_owned())
-                .chain(launch.arguments.iter().map(|a| fill(a))),
-        );
+        .with_cmd(launch.words(launch.program, &fill));
     for (file, content) in &launch.files {
-        request = request.with_copy_to(format!("{FILES}/{file}"), fill(content).into_bytes());
+        request = request.with_copy_to(format!("{FILES}/{file}"), fill_file(content, &fill));
+    }
+    for (name, value) in &launch.environment {
+        request = request.with_env_var(*name, fill(value));
     }
     if HOST_NETWORK {
         request = request.with_network("host");

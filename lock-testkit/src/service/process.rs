@@ -1,14 +1,17 @@
 //! [`Process`]: a server that runs as a child of the test, in a folder of its own.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::guard::Guard;
-use super::provider::{Data, Launch};
+use super::provider::{Data, Launch, fill_file};
+use super::tree;
 use crate::SetupError;
 
 #[derive(Debug)]
@@ -33,8 +36,38 @@ impl Process {
             running: None,
             folder,
         };
+        process
+            .write_files()
+            .map_err(|e| SetupError::new("cannot write a server's files").with_source(e))?;
         process.start(Data::Discard)?;
         Ok(process)
+    }
+
+    fn fill(&self) -> impl Fn(&str) -> String + use<> {
+        let files = self.folder.path().to_string_lossy().into_owned();
+        let data = self.data().to_string_lossy().into_owned();
+        move |text| text.replace("{files}", &files).replace("{data}", &data)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn write_files(&self) -> std::io::Result<()> {
+        let fill = self.fill();
+        for (name, content) in &self.launch.files {
+            fs::write(self.folder.path().join(name), fill_file(content, &fill))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn rewrite(&mut self, name: &str, content: &[u8]) -> Result<(), SetupError> {
+        self.launch.rewrite(name, content);
+        let file = File::options()
+            .write(true)
+            .open(self.folder.path().join(name));
+        file.and_then(|file| file.write_all_at(content, 0))
+            .map_err(|e| SetupError::new("cannot change a server's file").with_source(e))
     }
 
     pub(super) fn start(&mut self, data: Data) -> Result<(), SetupError> {
@@ -45,31 +78,32 @@ impl Process {
 
     fn spawn(&mut self, data: Data) -> std::io::Result<()> {
         let files = self.folder.path();
-        let own = files.join("data");
+        let own = self.data();
         if data == Data::Discard && own.exists() {
             fs::remove_dir_all(&own)?;
         }
         fs::create_dir_all(&own)?;
-        let fill = |text: &str| {
-            text.replace("{files}", &files.to_string_lossy())
-                .replace("{data}", &own.to_string_lossy())
-        };
-        for (name, content) in &self.launch.files {
-            fs::write(files.join(name), fill(content))?;
-        }
+        let fill = self.fill();
+        let words = self.launch.words(&self.program.to_string_lossy(), &fill);
+        let (program, arguments) = words
+            .split_first()
+            .ok_or(std::io::ErrorKind::InvalidInput)?;
+        let environment = self.launch.environment.iter();
         let log = File::options()
             .create(true)
             .append(true)
             .open(files.join(LOG))?;
-        let child = Command::new(&self.program)
-            .args(self.launch.arguments.iter().map(|a| fill(a)))
+        let child = Command::new(program)
+            .args(arguments)
+            .envs(environment.map(|(name, value)| (name, fill(value))))
             .current_dir(&own)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
+        let sweep = fill(self.launch.sweep);
         let guard = Guard::new(
-            r#"kill -9 "$1"; rm -rf "$2""#,
+            &format!("{}\n{sweep}\n{REMOVE}", tree::KILL),
             &[&child.id().to_string(), &files.to_string_lossy()],
         );
         self.running = Some((guard, child));
@@ -89,7 +123,7 @@ impl Process {
             .running
             .as_ref()
             .ok_or_else(|| SetupError::new("the server is killed: restart it first"))?;
-        kill_process(Pid::from_child(child), signal)
+        tree::signal(Pid::from_child(child), signal)
             .map_err(|e| SetupError::new("cannot signal the server's process").with_source(e))
     }
 
@@ -98,11 +132,41 @@ impl Process {
             return Ok(());
         };
         drop(guard);
-        child
-            .kill()
-            .and_then(|()| child.wait())
-            .map(drop)
-            .map_err(|e| SetupError::new("cannot end the server's process").with_source(e))
+        let outcome = self.end(&mut child);
+        outcome.map_err(|e| SetupError::new("cannot end the server's process").with_source(e))
+    }
+
+    /// Ends the server and what it started, and waits until all are gone.
+    fn end(&self, child: &mut Child) -> std::io::Result<()> {
+        let mut others = Vec::new();
+        if child.try_wait()?.is_none() {
+            let id = Pid::from_child(child);
+            // Stopped, it starts nothing more.
+            kill_process(id, Signal::STOP)?;
+            others = tree::below(id);
+            for other in &others {
+                // Fails only for one that is gone.
+                let _ = kill_process(*other, Signal::KILL);
+            }
+            child.kill()?;
+            child.wait()?;
+        }
+        for _ in 0..END_POLLS_MAX {
+            if !others.iter().any(|other| tree::is_alive(*other)) {
+                break;
+            }
+            std::thread::sleep(END_POLL);
+        }
+        if !self.launch.sweep.is_empty() {
+            let fill = self.fill();
+            Command::new("sh")
+                .args(["-c", &fill(self.launch.sweep)])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()?;
+        }
+        Ok(())
     }
 
     pub(super) fn has_exited(&mut self) -> bool {
@@ -124,4 +188,8 @@ impl Drop for Process {
     }
 }
 
+/// What is about to die may still write.
+const REMOVE: &str = r#"for _ in 1 2 3 4 5 6 7 8 9; do rm -rf "$2" && break; sleep 1; done"#;
 const LOG: &str = "server.log";
+const END_POLL: Duration = Duration::from_millis(2);
+const END_POLLS_MAX: u32 = 2500;

@@ -23,15 +23,56 @@ pub enum Data {
     Keep,
 }
 
-/// How to run a server, wherever that may be. In arguments and files `{files}` stands for the
-/// folder of the files and `{data}` for the server's own.
-#[derive(Clone, Debug)]
+/// How to run a server, wherever that may be. In arguments, files and variables `{files}` stands for
+/// the folder of the files and `{data}` for the server's own.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Launch {
+    /// What is run in a container; a process is of the program that was found.
     pub(super) program: &'static str,
+    /// One of the files, where the program alone will not do: a shell runs it, and its first
+    /// argument is the program.
+    pub(super) script: Option<&'static str>,
     pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(&'static str, String)>,
     /// Name and content.
-    pub(super) files: Vec<(String, String)>,
+    pub(super) files: Vec<(String, Vec<u8>)>,
     pub(super) ports: Vec<u16>,
+    /// Shell commands that remove what a killed server leaves outside its folder.
+    pub(super) sweep: &'static str,
+}
+
+impl Launch {
+    /// The words of the command line.
+    pub(super) fn words(&self, program: &str, fill: &dyn Fn(&str) -> String) -> Vec<String> {
+        let script = self.script.map(|file| fill(&format!("{{files}}/{file}")));
+        let shell = script.into_iter().flat_map(|file| ["sh".to_owned(), file]);
+        shell
+            .chain(std::iter::once(program.to_owned()))
+            .chain(self.arguments.iter().map(|a| fill(a)))
+            .collect()
+    }
+
+    /// Adds a file of text.
+    pub(super) fn file(&mut self, name: &str, text: &str) {
+        self.files.push((name.to_owned(), text.as_bytes().to_vec()));
+    }
+
+    /// Changes what a file says, for the next time that it is written.
+    pub(super) fn rewrite(&mut self, name: &str, content: &[u8]) {
+        for (file, old) in &mut self.files {
+            if file == name {
+                *old = content.to_vec();
+            }
+        }
+    }
+}
+
+/// The content of a file; what is no text has nothing to fill in.
+pub(super) fn fill_file(content: &[u8], fill: &dyn Fn(&str) -> String) -> Vec<u8> {
+    match std::str::from_utf8(content) {
+        Ok(text) => fill(text).into_bytes(),
+        Err(_) => content.to_vec(),
+    }
 }
 
 /// What can provide a server.
@@ -55,6 +96,8 @@ pub(super) struct Kind {
     pub(super) variable: &'static str,
     /// Programs to look for on the path.
     pub(super) programs: &'static [&'static str],
+    /// Folders to look in after those of the path. A `*` is any name, the last in order first.
+    pub(super) folders: &'static [&'static str],
     /// Images to look for, the best first. `cargo xtask test` provides one of them.
     pub(super) images: &'static [&'static str],
 }
@@ -111,19 +154,26 @@ impl Kind {
     }
 
     fn process(&self) -> Result<Provider, SetupError> {
-        let given = self.env("_SERVER").map(PathBuf::from);
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders: Vec<_> = std::env::split_paths(&path).collect();
-        let found = || {
-            let paths = self
+        let find = |folders: &[PathBuf]| {
+            let mut paths = self
                 .programs
                 .iter()
                 .flat_map(|program| folders.iter().map(move |folder| folder.join(program)));
-            paths.into_iter().find(|path| path.is_file())
+            paths.find(|path| path.is_file())
         };
-        let program = given.or_else(found).ok_or_else(|| {
+        let program = match self.env("_SERVER").map(PathBuf::from) {
+            Some(folder) if folder.is_dir() => find(&[folder]),
+            Some(program) => Some(program),
+            None => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+                folders.extend(self.folders.iter().flat_map(|folder| matching(folder)));
+                find(&folders)
+            }
+        };
+        let program = program.ok_or_else(|| {
             SetupError::new(format!(
-                "there is no {} on the path: install it or set {}_SERVER to it",
+                "there is no {} on the path: install it or set {}_SERVER to it or its folder",
                 self.programs.join(" or "),
                 self.variable
             ))
@@ -148,6 +198,20 @@ impl Kind {
         Ok(Provider::Url(url))
     }
 
+    /// Fails where servers in containers cannot reach each other, or a proxy.
+    pub(super) fn reaches_others(&self, provider: &Provider) -> Result<(), SetupError> {
+        #[cfg(feature = "containers")]
+        if matches!(provider, Provider::Container { .. }) && !super::container::HOST_NETWORK {
+            return Err(SetupError::new(format!(
+                "containers cannot reach each other by loopback on this system: set {}=process",
+                self.variable
+            )));
+        }
+        #[cfg(not(feature = "containers"))]
+        let _ = (self.variable, provider);
+        Ok(())
+    }
+
     /// The environment variable with this ending; an empty one is as good as none.
     fn env(&self, ending: &str) -> Option<String> {
         std::env::var(format!("{}{ending}", self.variable))
@@ -156,13 +220,25 @@ impl Kind {
     }
 }
 
+/// The folders that a pattern with at most one `*` names.
+fn matching(pattern: &str) -> Vec<PathBuf> {
+    let Some((before, after)) = pattern.split_once("/*/") else {
+        return vec![pattern.into()];
+    };
+    let entries = std::fs::read_dir(before).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = entries.map(|entry| entry.path().join(after)).collect();
+    folders.sort();
+    folders.reverse();
+    folders
+}
+
 /// A server that was started, or given.
 #[derive(Debug)]
 pub(super) enum Running {
     #[cfg(feature = "containers")]
     Container(Box<super::container::Container>),
     Given,
-    Process(Process),
+    Process(Box<Process>),
 }
 
 impl Running {
@@ -172,7 +248,9 @@ impl Running {
             Provider::Container { image } => Self::Container(Box::new(
                 super::container::Container::launch(image, launch).await?,
             )),
-            Provider::Process { program } => Self::Process(Process::launch(program, launch)?),
+            Provider::Process { program } => {
+                Self::Process(Box::new(Process::launch(program, launch)?))
+            }
             Provider::Url(_) => Self::Given,
         })
     }
@@ -211,6 +289,16 @@ impl Running {
             Self::Container(container) => container.start(data).await,
             Self::Given => Err(given()),
             Self::Process(process) => process.start(data),
+        }
+    }
+
+    /// Changes a file of the server in its place, while the server has it open.
+    pub(super) async fn rewrite(&mut self, name: &str, content: &[u8]) -> Result<(), SetupError> {
+        match self {
+            #[cfg(feature = "containers")]
+            Self::Container(container) => container.rewrite(name, content).await,
+            Self::Given => Err(given()),
+            Self::Process(process) => process.rewrite(name, content),
         }
     }
 

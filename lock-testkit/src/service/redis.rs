@@ -7,30 +7,31 @@
 mod options;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 pub(super) use options::REDIS;
 pub use options::RedisServerOptions;
 
 use super::client::Control;
-use super::provider::{Data, Provider, Running};
+use super::clock::{self, ClockStep};
+use super::instance::{Instance, POLL, Place, READY, deadline};
+use super::provider::{Data, Provider};
 use super::tls::TlsFiles;
 use crate::SetupError;
-use crate::port::loopback;
 use crate::resp::Reply;
-use crate::subject::ServerFault;
 
 /// A Redis server on a loopback port, gone when it is dropped.
 ///
 /// It keeps nothing on disk unless [configured](RedisServerOptions::config) to. Its address stays
 /// the same over a kill and a restart.
+#[derive(Debug)]
 pub struct RedisServer {
-    running: Mutex<Running>,
+    instance: Instance<Spot>,
+}
+
+struct Spot {
     control: Control,
     /// Where clients connect: the TLS port where there is one.
     addr: SocketAddr,
@@ -57,36 +58,8 @@ impl RedisServer {
         if let Provider::Url(url) = provider {
             return Self::given(url).await;
         }
-        let mut failure = None;
-        for _ in 0..PORT_TRIES_MAX {
-            let plan = options.plan()?;
-            let running = Running::launch(provider.clone(), plan.launch).await?;
-            let control = Control {
-                addr: loopback(plan.port),
-                auth: options.control_auth(),
-            };
-            let port = plan.tls_port.unwrap_or(plan.port);
-            let server = Self {
-                running: Mutex::new(running),
-                control,
-                addr: loopback(port),
-                url: options.url(port),
-                tls: plan.tls,
-                marker: Some(plan.marker),
-            };
-            match server.ready().await {
-                Ok(()) => return Ok(server),
-                Err(e) => {
-                    let log = server.log().await;
-                    let taken = log.contains("Address already in use");
-                    failure = Some(SetupError::new(format!("{e}; its log:\n{}", tail(&log))));
-                    if !taken {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(failure.unwrap_or_else(|| SetupError::new("no Redis server was tried")))
+        let instance = Instance::start(&REDIS, &provider, || options.plan()).await?;
+        Ok(Self { instance })
     }
 
     async fn given(url: String) -> Result<Self, SetupError> {
@@ -110,8 +83,7 @@ impl RedisServer {
             .map_err(|e| bad().with_source(e))?
             .next()
             .ok_or_else(bad)?;
-        let server = Self {
-            running: Mutex::new(Running::Given),
+        let spot = Spot {
             control: Control {
                 addr,
                 auth: auth.map(str::to_owned).collect(),
@@ -121,45 +93,47 @@ impl RedisServer {
             tls: None,
             marker: None,
         };
-        server.ready().await?;
-        Ok(server)
+        let instance = Instance::given(&REDIS, spot).await?;
+        Ok(Self { instance })
     }
 
     /// `redis://user:password@127.0.0.1:port`, or `rediss://` where the server speaks TLS.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        &self.instance.place.url
     }
 
     /// The same with another address: a proxy's.
     #[must_use]
     pub fn url_via(&self, addr: SocketAddr) -> String {
-        self.url
-            .replacen(&self.addr.to_string(), &addr.to_string(), 1)
+        self.instance
+            .place
+            .url
+            .replacen(&self.addr().to_string(), &addr.to_string(), 1)
     }
 
     /// Where clients connect.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.instance.place.addr
     }
 
     /// The host of [`addr`](Self::addr).
     #[must_use]
     pub fn host(&self) -> String {
-        self.addr.ip().to_string()
+        self.addr().ip().to_string()
     }
 
     /// The port of [`addr`](Self::addr).
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.addr.port()
+        self.addr().port()
     }
 
     /// What a client needs to speak TLS, where the server does.
     #[must_use]
     pub fn tls(&self) -> Option<&TlsFiles> {
-        self.tls.as_ref()
+        self.instance.place.tls.as_ref()
     }
 
     /// Sends a command to the server as its administrator, past any proxy, and returns the reply.
@@ -170,7 +144,7 @@ impl RedisServer {
     /// # Cancel safety
     /// Safe to drop: the command may be executed or not.
     pub async fn command<W: AsRef<[u8]> + Sync>(&self, words: &[W]) -> Result<Reply, SetupError> {
-        self.control.ask(words).await
+        self.instance.place.control.ask(words).await
     }
 
     /// How often each command was called, by the server's own count: `GET`, `CONFIG|SET`, ….
@@ -203,7 +177,7 @@ impl RedisServer {
     /// wait for a replica that is in step.
     ///
     /// # Errors
-    /// If it has not within 20 s.
+    /// If it has not within a minute.
     ///
     /// # Cancel safety
     /// Safe to drop: nothing is left behind.
@@ -228,7 +202,7 @@ impl RedisServer {
             if Instant::now() > bound {
                 return Err(SetupError::new(format!(
                     "{field} of {} did not become {value:?} within {} s but is {now:?}",
-                    self.addr,
+                    self.addr(),
                     READY.as_secs()
                 )));
             }
@@ -244,7 +218,7 @@ impl RedisServer {
     /// # Cancel safety
     /// Safe to drop: the server may be paused or not.
     pub async fn pause(&self) -> Result<(), SetupError> {
-        self.running.lock().await.pause().await
+        self.instance.pause().await
     }
 
     /// Lets a paused server go on as if nothing had happened.
@@ -255,7 +229,7 @@ impl RedisServer {
     /// # Cancel safety
     /// Safe to drop: the server may be unpaused or not.
     pub async fn unpause(&self) -> Result<(), SetupError> {
-        self.running.lock().await.unpause().await
+        self.instance.unpause().await
     }
 
     /// Kills the server without a warning (`SIGKILL`), and returns once it is dead.
@@ -266,7 +240,7 @@ impl RedisServer {
     /// # Cancel safety
     /// Safe to drop: the server may be killed or not.
     pub async fn kill(&self) -> Result<(), SetupError> {
-        self.running.lock().await.kill().await
+        self.instance.kill().await
     }
 
     /// Kills the server if it runs, starts it again under the same address and waits until it is
@@ -279,42 +253,30 @@ impl RedisServer {
     /// # Cancel safety
     /// Safe to drop: the server may be dead or starting.
     pub async fn restart(&self, data: Data) -> Result<(), SetupError> {
-        {
-            let mut running = self.running.lock().await;
-            running.kill().await?;
-            running.start(data).await?;
-        }
-        self.ready().await
+        self.instance.restart(data).await
     }
 
-    /// Does to the server what a plan says, for [`ServedStore::suffer`](crate::subject::ServedStore::suffer):
-    /// pauses it, kills it and starts it again on what is on its disk, or makes it forget its scripts;
-    /// `false` for what it cannot.
+    /// Steps the clock by which the server expires keys; the server must have been started with a
+    /// [steppable clock](RedisServerOptions::steppable_clock).
     ///
     /// # Errors
-    /// If it should have been done and failed.
+    /// If it has no steppable clock, or its clock did not step.
     ///
     /// # Cancel safety
-    /// Not to be dropped: the server may stay paused or dead.
-    pub async fn suffer(&self, fault: &ServerFault) -> Result<bool, SetupError> {
-        let ms = Duration::from_millis;
-        match fault {
-            ServerFault::FlushScripts => {
-                self.command(&["SCRIPT", "FLUSH"]).await?;
-            }
-            ServerFault::Kill { down_ms } => {
-                self.kill().await?;
-                tokio::time::sleep(ms(*down_ms)).await;
-                self.restart(Data::Keep).await?;
-            }
-            ServerFault::Pause { for_ms } => {
-                self.pause().await?;
-                tokio::time::sleep(ms(*for_ms)).await;
-                self.unpause().await?;
-            }
-            ServerFault::ClockStep { .. } | ServerFault::FailOver => return Ok(false),
-        }
-        Ok(true)
+    /// Safe to drop: the clock may have stepped or not.
+    pub async fn step_clock(&self, step: ClockStep) -> Result<(), SetupError> {
+        clock::step(&self.instance, step).await
+    }
+
+    /// Makes the server forget all scripts, as one that was started again has.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    ///
+    /// # Cancel safety
+    /// Safe to drop: the scripts may be forgotten or not.
+    pub async fn flush_scripts(&self) -> Result<(), SetupError> {
+        self.command(&["SCRIPT", "FLUSH", "SYNC"]).await.map(drop)
     }
 
     /// What the server has logged so far.
@@ -322,36 +284,22 @@ impl RedisServer {
     /// # Cancel safety
     /// Safe to drop: nothing is left behind.
     pub async fn log(&self) -> String {
-        self.running.lock().await.log().await
+        self.instance.log().await
     }
+}
 
-    /// Waits until this very server answers (invariant 3 of the module).
-    async fn ready(&self) -> Result<(), SetupError> {
-        let bound = deadline();
-        loop {
-            let failure = match self.greet().await {
-                Ok(()) => return Ok(()),
-                Err(e) => e,
-            };
-            let what = if self.running.lock().await.has_exited().await {
-                "ended by itself".to_owned()
-            } else if Instant::now() > bound {
-                format!("was not ready within {} s", READY.as_secs())
-            } else {
-                tokio::time::sleep(POLL).await;
-                continue;
-            };
-            let message = format!("the Redis server on {} {what}", self.control.addr);
-            return Err(SetupError::new(message).with_source(failure));
-        }
+impl Place for Spot {
+    fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     async fn greet(&self) -> Result<(), SetupError> {
-        self.command(&["PING"]).await?;
+        self.control.ask(&["PING"]).await?;
         let Some(marker) = &self.marker else {
             return Ok(());
         };
-        match self.info("config_file").await? {
+        let info = self.control.ask(&["INFO", "server"]).await?.text();
+        match info_field(&info.unwrap_or_default(), "config_file").unwrap_or_default() {
             path if path.contains(marker) => Ok(()),
             path => Err(SetupError::new(format!(
                 "another server took the port: its configuration is {path}"
@@ -360,18 +308,18 @@ impl RedisServer {
     }
 }
 
-impl fmt::Debug for RedisServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisServer")
-            .field("addr", &self.addr)
-            .field("running", &self.running)
-            .finish_non_exhaustive()
+impl clock::Steppable for Spot {
+    async fn now_us(&self) -> Result<i128, SetupError> {
+        let time = self.control.ask(&["TIME"]).await?;
+        let number = |index: usize| {
+            let text = time.items().get(index).and_then(Reply::text);
+            text.and_then(|text| text.parse::<i128>().ok())
+        };
+        number(0)
+            .zip(number(1))
+            .and_then(|(s, us)| s.checked_mul(1_000_000)?.checked_add(us))
+            .ok_or_else(|| SetupError::new(format!("TIME answered {time:?}")))
     }
-}
-
-fn deadline() -> Instant {
-    let now = Instant::now();
-    now.checked_add(READY).unwrap_or(now)
 }
 
 /// Reads `INFO commandstats`.
@@ -390,18 +338,6 @@ fn info_field(info: &str, field: &str) -> Option<String> {
         Some(value.trim().to_owned())
     })
 }
-
-/// The end of a log, which is where the reason stands.
-fn tail(log: &str) -> String {
-    let lines: Vec<_> = log.lines().collect();
-    let from = lines.len().saturating_sub(15);
-    lines.get(from..).unwrap_or_default().join("\n")
-}
-
-/// For how long a server may take to get ready.
-const READY: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(5);
-const PORT_TRIES_MAX: u32 = 5;
 
 #[cfg(test)]
 mod tests;

@@ -195,7 +195,14 @@ impl World for ServedWorld {
     }
 
     async fn server(&self, fault: &ServerFault) -> Result<bool, SetupError> {
-        self.store.suffer(fault).await
+        let is_done = self.store.suffer(fault).await?;
+        // Another server may have taken its place.
+        if let Some(address) = self.store.address() {
+            for proxy in self.proxies.lock().await.values() {
+                proxy.set_upstream(address);
+            }
+        }
+        Ok(is_done)
     }
 
     async fn network(&self, client: u32, fault: Option<&NetworkFault>) -> Result<bool, SetupError> {

@@ -12,10 +12,14 @@
 mod client;
 mod cluster;
 mod conformance;
+mod etcd;
+mod failover;
 mod faults;
 mod line;
 mod locks;
+mod pgbouncer;
 mod plans;
+mod postgres;
 mod report_page;
 mod service;
 mod tls;

@@ -3,13 +3,14 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use lock_core::{Entropy, SystemEntropy};
-
-use super::RedisServer;
+use super::{RedisServer, Spot};
 use crate::SetupError;
-use crate::port::free_port;
+use crate::port::{free_port, loopback};
+use crate::service::client::Control;
+use crate::service::clock;
+use crate::service::instance::marker;
 use crate::service::provider::{Kind, Launch, Provider};
-use crate::service::tls::{self, Tls, TlsFiles};
+use crate::service::tls::{self, Tls};
 
 /// What a test asks of its server.
 ///
@@ -36,16 +37,8 @@ pub struct RedisServerOptions {
     user: Option<(String, String)>,
     primary: Option<SocketAddr>,
     tls: Option<Tls>,
+    steppable_clock: bool,
     lines: Vec<String>,
-}
-
-/// How one try to start a server goes.
-pub(super) struct Plan {
-    pub(super) launch: Launch,
-    pub(super) port: u16,
-    pub(super) tls_port: Option<u16>,
-    pub(super) tls: Option<TlsFiles>,
-    pub(super) marker: String,
 }
 
 impl RedisServerOptions {
@@ -95,6 +88,13 @@ impl RedisServerOptions {
         self
     }
 
+    /// The server's wall clock can be [stepped](RedisServer::step_clock). It takes Linux and a C
+    /// compiler.
+    pub fn steppable_clock(mut self) -> Self {
+        self.steppable_clock = true;
+        self
+    }
+
     pub(in crate::service) fn cluster(mut self) -> Self {
         self.cluster = true;
         self
@@ -113,25 +113,18 @@ impl RedisServerOptions {
 
     pub(super) async fn provider(&self) -> Result<Provider, SetupError> {
         let provider = REDIS.provider(self.shared).await?;
-        #[cfg(feature = "containers")]
-        if matches!(provider, Provider::Container { .. })
-            && !crate::service::container::HOST_NETWORK
-            && (self.cluster || self.primary.is_some())
-        {
-            return Err(SetupError::new(format!(
-                "containers cannot reach each other by loopback on this system: set {}=process",
-                REDIS.variable
-            )));
+        if self.cluster || self.primary.is_some() {
+            REDIS.reaches_others(&provider)?;
         }
         Ok(provider)
     }
 
     /// The arguments of `AUTH` for the administrator.
-    pub(super) fn control_auth(&self) -> Vec<String> {
+    fn control_auth(&self) -> Vec<String> {
         self.password.iter().cloned().collect()
     }
 
-    pub(super) fn url(&self, port: u16) -> String {
+    fn url(&self, port: u16) -> String {
         let scheme = if self.tls.is_some() {
             "rediss"
         } else {
@@ -146,46 +139,50 @@ impl RedisServerOptions {
     }
 
     /// Draws ports and writes the files.
-    pub(super) fn plan(&self) -> Result<Plan, SetupError> {
+    pub(super) fn plan(&self) -> Result<(Launch, Spot), SetupError> {
         let bus: &[u16] = if self.cluster { &[BUS_OFFSET] } else { &[] };
         let port = free_port(bus);
-        let mut ports = vec![port];
-        ports.extend(bus.iter().map(|offset| port.saturating_add(*offset)));
-        let mut random = [0; 8];
-        SystemEntropy.fill(&mut random);
-        let marker = format!("redis-{:016x}.conf", u64::from_le_bytes(random));
+        let marker = format!("{}.conf", marker());
+        let mut launch = Launch {
+            program: "redis-server",
+            arguments: vec![format!("{{files}}/{marker}")],
+            ports: vec![port],
+            ..Launch::default()
+        };
+        let shifted = bus.iter().map(|offset| port.saturating_add(*offset));
+        launch.ports.extend(shifted);
         let mut conf = self.conf(port);
-        let mut files = Vec::new();
-        let mut tls_port = None;
+        let mut client_port = port;
         let mut client_files = None;
         if let Some(tls) = self.tls {
             let (server, client) = tls::make()?;
-            let tls_free = free_port(&[]);
-            conf.push_str(&tls_conf(tls, tls_free));
-            files.push(("ca.pem".to_owned(), client.ca_pem.clone()));
-            files.push(("server.pem".to_owned(), server.cert_pem));
-            files.push(("server.key".to_owned(), server.key_pem));
-            ports.push(tls_free);
-            tls_port = Some(tls_free);
+            client_port = free_port(&[]);
+            conf.push_str(&tls_conf(tls, client_port));
+            launch.file("ca.pem", &client.ca_pem);
+            launch.file("server.pem", &server.cert_pem);
+            launch.file("server.key", &server.key_pem);
+            launch.ports.push(client_port);
             client_files = Some(client);
         }
         for line in &self.lines {
             conf.push_str(line);
             conf.push('\n');
         }
-        files.push((marker.clone(), conf));
-        Ok(Plan {
-            launch: Launch {
-                program: "redis-server",
-                arguments: vec![format!("{{files}}/{marker}")],
-                files,
-                ports,
+        launch.file(&marker, &conf);
+        if self.steppable_clock {
+            clock::equip(&mut launch)?;
+        }
+        let spot = Spot {
+            control: Control {
+                addr: loopback(port),
+                auth: self.control_auth(),
             },
-            port,
-            tls_port,
+            addr: loopback(client_port),
+            url: self.url(client_port),
             tls: client_files,
-            marker,
-        })
+            marker: Some(marker),
+        };
+        Ok((launch, spot))
     }
 
     fn conf(&self, port: u16) -> String {
@@ -239,7 +236,13 @@ pub(in crate::service) const REDIS: Kind = Kind {
     name: "Redis",
     variable: "LOCK_TESTKIT_REDIS",
     programs: &["redis-server", "valkey-server"],
-    images: &["redis:7-bookworm", "redis:7", "lock-testkit/redis:bookworm"],
+    folders: &[],
+    images: &[
+        "redis:7-bookworm",
+        "redis:7",
+        "lock-testkit/servers:bookworm",
+        "lock-testkit/redis:bookworm",
+    ],
 };
 
 /// A node's bus listens so much higher than the node.

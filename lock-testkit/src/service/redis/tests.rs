@@ -1,4 +1,4 @@
-use super::{info_field, parse_command_calls, tail};
+use super::{info_field, parse_command_calls};
 
 const INFO: &str = "# Commandstats\r\ncmdstat_ping:calls=2,usec=3,usec_per_call=1.50\r\n\
                     cmdstat_config|get:calls=1,usec=30,usec_per_call=30.00\r\nrole:master\r\n";
@@ -14,9 +14,4 @@ fn command_calls_are_read_from_info() {
 fn a_field_of_info_is_found_by_its_whole_name() {
     assert_eq!(info_field(INFO, "role").as_deref(), Some("master"));
     assert_eq!(info_field(INFO, "rol"), None);
-}
-
-#[test]
-fn the_tail_of_a_short_log_is_the_log() {
-    assert_eq!(tail("a\nb"), "a\nb");
 }
