@@ -78,7 +78,7 @@ fn table(cases: u64, seeds: u64, seed: u64) -> Result<ExitCode, SetupError> {
     });
     // As many operations as in the published figures of others: about 250 a case.
     let mut mix = Mix::simulated(&traits);
-    mix.acts = 20;
+    mix.acts = 50;
     let mut plans = Plans::new(&mix, seed);
     let mut tally = Tally::default();
     while tally.cases < cases {
