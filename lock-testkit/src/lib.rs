@@ -1,6 +1,7 @@
 //! What it takes to prove a lock on the real thing: servers, and a network that misbehaves on
 //! demand.
 //!
+//! - [`sections`] finds out by a service's own tests whether it uses its locks rightly.
 //! - [`service`] starts a real server for a test, in a container or as a local process, pauses,
 //!   kills and restarts it, and leaves nothing behind.
 //! - [`checker`] judges histories.
@@ -9,6 +10,8 @@
 //! - [`conformance`] proves a backend by one call from its own crate.
 //! - [`report`] tells a failure: in a sentence, in a picture of text, and in a page to look around in.
 //! - [`spec`] says what a lock may do, and names what it may not.
+//! - [`recording`] stands around any backend and writes down what its client asks, so that a
+//!   service's own tests are judged too.
 //! - [`proxy`] stands between a client and such a server and delays, cuts, drops, holds and repeats
 //!   what passes, by the clock or by the message.
 //! - [`FaultyBackend`] stands around a backend and does the same to its steps, in virtual time too.
@@ -26,9 +29,11 @@ pub mod judge;
 pub mod plan;
 mod port;
 pub mod proxy;
+pub mod recording;
 pub mod report;
 pub mod resp;
 pub mod run;
+pub mod sections;
 pub mod service;
 mod signal;
 pub mod spec;
@@ -36,3 +41,9 @@ pub mod subject;
 
 pub use error::SetupError;
 pub use fault::{Fault, FaultyBackend, Link, StepKind, Traffic, Weather};
+
+/// The page's programs are run as they are printed.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/check-your-service.md")]
+#[derive(Debug)]
+pub struct CheckYourService;

@@ -1,6 +1,8 @@
 //! The examples tell the stories that they promise.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod orders;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;

@@ -97,10 +97,7 @@ impl Campaign {
     async fn go(&self) -> Ran {
         let settings = &self.stage.shared.settings;
         if let Some(plan) = settings.plan.clone() {
-            return match self.one(&plan).await? {
-                None => Ok(Outcome::Passed(Some("the plan was survived".to_owned()))),
-                Some(finding) => Err(self.broken(finding)),
-            };
+            return self.again(&plan).await;
         }
         let known = seeds::of(settings.seeds_file.as_deref(), self.stage.id)?;
         let mut ran = 0_u32;
@@ -139,6 +136,21 @@ impl Campaign {
             None => Ok(Outcome::Passed(Some(self.survived(ran)))),
             Some(finding) => Err(self.shrunk(finding).await),
         }
+    }
+
+    /// Runs a plan that failed once until it fails again: on a real store it does not meet the same
+    /// moments each time.
+    async fn again(&self, plan: &Plan) -> Ran {
+        let runs = (0..REPLAYS).map(|_| self.one(plan));
+        let mut runs = stream::iter(runs).buffer_unordered(self.stage.shared.plans_of_a_class);
+        while let Some(ended) = runs.next().await {
+            if let Some(finding) = ended? {
+                return Err(self.broken(finding));
+            }
+        }
+        Ok(Outcome::Passed(Some(format!(
+            "the plan was survived {REPLAYS} times"
+        ))))
     }
 
     fn survived(&self, plans: u32) -> String {
@@ -194,19 +206,28 @@ impl Campaign {
                 if self.stage.now() >= until {
                     break 'smaller;
                 }
-                // On a real store the same plan does not always meet the same moments.
-                for _ in 0..TRIES {
-                    let found = self.one(&plan).await.ok().flatten();
-                    let same = found.filter(|f| f.violation.property == finding.violation.property);
-                    if let Some(smaller) = same {
-                        finding = smaller;
-                        continue 'smaller;
-                    }
+                if let Some(smaller) = self.fails_alike(&plan, &finding).await {
+                    finding = smaller;
+                    continue 'smaller;
                 }
             }
             break;
         }
         self.broken(finding)
+    }
+
+    /// What a plan shows that breaks the same property each time: one that does so only now and then
+    /// is smaller and of less use.
+    async fn fails_alike(&self, plan: &Plan, as_in: &Finding) -> Option<Finding> {
+        let mut last = None;
+        for _ in 0..TRIES {
+            let found = self.one(plan).await.ok().flatten()?;
+            if found.violation.property != as_in.violation.property {
+                return None;
+            }
+            last = Some(found);
+        }
+        last
     }
 
     /// Keeps the plan and the history, and says what to do.
@@ -253,8 +274,11 @@ const fn forgets(class: &Class, durability: Durability) -> bool {
     }
 }
 
-/// So often a smaller plan is run before it is said to be survived.
-const TRIES: u32 = 2;
+/// So often in a row a smaller plan must fail to take the place of a larger one.
+const TRIES: u32 = 3;
+
+/// So often a plan that failed once is run to see it fail again.
+const REPLAYS: u32 = 20;
 
 /// The ttl of leases in plans.
 const TTL: Duration = Duration::from_millis(300);

@@ -1,5 +1,6 @@
 //! [`Recorder`]: writes a history while clients run.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lock_core::{Clock, Moment};
@@ -11,6 +12,8 @@ use super::{Belief, History, Key, Mark, MarkKind, NEVER, Operation, Outcome, Ste
 pub struct Recorder {
     clock: Arc<dyn Clock>,
     written: Mutex<Written>,
+    /// Forced releases that named a token of which it is not known yet whether anybody saw its grant.
+    forced: Mutex<Vec<usize>>,
 }
 
 /// What was recorded so far.
@@ -37,6 +40,13 @@ pub struct Invocation {
     at: usize,
 }
 
+impl Invocation {
+    /// Where its operation stands in the history.
+    pub(crate) const fn place(&self) -> usize {
+        self.at
+    }
+}
+
 impl Recorder {
     /// A recorder of nothing yet.
     #[must_use]
@@ -44,6 +54,7 @@ impl Recorder {
         Self {
             clock,
             written: Mutex::default(),
+            forced: Mutex::default(),
         }
     }
 
@@ -113,15 +124,15 @@ impl Recorder {
 
     /// Notes something that was done to the run, from a moment until now.
     pub fn mark(&self, from: Moment, client: Option<u32>, text: impl Into<String>) {
-        self.note(MarkKind::Fault, from, client, text.into());
+        self.mark_as(MarkKind::Fault, from, client, text.into());
     }
 
     /// Notes that the store was restarted, crashed or failed over, from a moment until now.
     pub fn restarted(&self, from: Moment, text: impl Into<String>) {
-        self.note(MarkKind::Restart, from, None, text.into());
+        self.mark_as(MarkKind::Restart, from, None, text.into());
     }
 
-    fn note(&self, kind: MarkKind, from: Moment, client: Option<u32>, text: String) {
+    fn mark_as(&self, kind: MarkKind, from: Moment, client: Option<u32>, text: String) {
         let mut written = self.lock();
         let until = written.stamp(&*self.clock);
         written.history.mark(Mark {
@@ -203,10 +214,57 @@ impl Recorder {
     /// What was recorded.
     #[must_use]
     pub fn history(&self) -> History {
-        self.lock().history.clone()
+        let mut history = self.lock().history.clone();
+        let forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
+        if !forced.is_empty() {
+            let granted: HashSet<(Key, u64)> = history
+                .operations()
+                .iter()
+                .filter(|o| o.step == Step::Acquire && o.outcome == Outcome::Done)
+                .map(|o| (o.key, o.token))
+                .collect();
+            for at in &*forced {
+                if let Some(operation) = history.operation_mut(*at)
+                    && !granted.contains(&(operation.key, operation.token))
+                {
+                    operation.token = 0;
+                }
+            }
+        }
+        history
     }
 
-    fn answer(
+    /// Notes the token of a lease that was ended by force, or none if nobody saw its grant, which
+    /// may come later.
+    pub(crate) fn forced(&self, invocation: Invocation, token: u64) {
+        let mut forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
+        forced.push(invocation.at);
+        drop(forced);
+        self.done_with(invocation, token);
+    }
+
+    /// The present moment, which may be the same as that of another stamp.
+    pub(crate) fn clock_now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// Notes an operation with its stamps.
+    pub(crate) fn note(&self, make: impl FnOnce(&mut History) -> Operation) -> Invocation {
+        let history = &mut self.lock().history;
+        let operation = make(history);
+        let at = history.push(operation);
+        Invocation { at }
+    }
+
+    /// Changes an operation that was noted.
+    pub(crate) fn amend(&self, invocation: &Invocation, change: impl FnOnce(&mut Operation)) {
+        if let Some(operation) = self.lock().history.operation_mut(invocation.at) {
+            change(operation);
+        }
+    }
+
+    /// Notes an answer; the operation stays in the hands of the caller.
+    pub(crate) fn answer(
         &self,
         invocation: &Invocation,
         outcome: Outcome,

@@ -20,6 +20,8 @@ mod locks;
 mod pgbouncer;
 mod plans;
 mod postgres;
+mod recording;
 mod report_page;
+mod sections;
 mod service;
 mod tls;
