@@ -158,7 +158,7 @@ pub fn group(setup: impl Setup, group: &str) {
 /// Makes ordinary `#[test]` functions of the suite, one a group, for an expression that makes the
 /// [`Setup`](crate::subject::Setup).
 ///
-/// See [`conformance`](crate::conformance) for what is lost against an own `main`.
+/// See [the module](mod@crate::conformance) for what is lost against an own `main`.
 ///
 /// ```
 /// # use async_trait::async_trait;
