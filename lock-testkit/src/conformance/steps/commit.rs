@@ -24,6 +24,10 @@ pub(super) const CASES: &[Case] = &[
         foreign_token
     ),
     case!(
+        "steps/a-commit-under-a-token-that-was-reserved-is-the-leases",
+        reserved_tokens
+    ),
+    case!(
         "steps/a-commit-may-end-the-lease-in-the-same-step",
         and_release
     ),
@@ -193,6 +197,45 @@ async fn last_commit(stage: Stage) -> Ran {
         &lost(stored.await?)?,
         &Some(newer.token),
     )?;
+    HOLDS
+}
+
+async fn reserved_tokens(stage: Stage) -> Ran {
+    let hand = stage.hand().await?;
+    let mut request = hand.asks("x")?;
+    request.reserve = 3;
+    let grant = hand.granted(&request).await?;
+    same("the tokens reserved", &grant.reserved, &3)?;
+    let later = |n: u64| FencingToken::new(grant.token.get().saturating_add(n));
+    let commit = async |n: u64, value: &str| {
+        let state = State::new(FormatTag::JSON, value.to_owned());
+        hand.commit(&request, later(n), 1, state, Then::Keep).await
+    };
+    for (n, value) in [(0, "first"), (2, "third")] {
+        let stored = commit(n, value).await?;
+        ensure(matches!(stored, Stored::Committed { .. }), || {
+            format!("a commit under token {n} of a block of 3 was answered {stored:?}")
+        })?;
+        hand.reads(&request.name, value).await?;
+    }
+    for n in [1, 3] {
+        let stored = commit(n, "late").await?;
+        ensure(matches!(stored, Stored::Lost { .. }), || {
+            format!(
+                "a commit under token {n}, after token 2 of a block of 3, was answered {stored:?}"
+            )
+        })?;
+        hand.reads(&request.name, "third").await?;
+    }
+    let _released = hand.release(&request).await?;
+    let next = hand.granted(&hand.asks("x")?).await?;
+    ensure(next.token > later(2), || {
+        format!(
+            "token {} was granted after {} was reserved",
+            next.token,
+            later(2)
+        )
+    })?;
     HOLDS
 }
 
