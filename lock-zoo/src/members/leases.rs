@@ -15,7 +15,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::TtlTooShort,
         "The ttl is taken for a shorter unit: the lease is over long before its time, and two work at once.",
     )
-    .seen("redisson 0.1.0")
     .mix(without_renewals),
     Member::store(
         "ttl-in-whole-seconds",
@@ -23,7 +22,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::TtlInWholeSeconds,
         "The store grants whole seconds and rounds down: a lease of 1.5 s lasts for one.",
     )
-    .seen("etcd-io/etcd#6127")
     .mix(|mix| without_renewals(mix).ttl_ms(1_500)),
     Member::store(
         "expiry-by-the-asking-clock",
@@ -39,7 +37,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::LeaseEndsWithConnection,
         "The lease ends with the connection, though its ttl was promised: a short break of the network, and another gets in.",
     )
-    .seen("madelson/DistributedLock#168")
     .mix(|mix| {
         let mut mix = ending(without_renewals(mix), &[(2, End::Commit), (2, End::Release)]);
         (mix.crashes, mix.faults, mix.keys) = (true, 1, 1);
@@ -61,7 +58,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::RenewDoesNotProlong,
         "A renewal says that it was done and leaves the expiry as it was.",
     )
-    .seen("redisson/redisson#2515")
     .with(Habit::Cautious)
     .mix(|mix| {
         let mut mix = single_tasks(mix);

@@ -33,7 +33,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Habit::LocksThenExpires,
         "The lock is taken by one request and its expiry set by the next, which is lost: the holder goes away, and nobody ever gets the lock again.",
     )
-    .seen("redis/redis-py#2604")
     .mix(|mix| {
         let mut mix = ending(mix.calm(), &[(1, End::Release), (1, End::Abandon)]);
         (mix.calls, mix.faults) = (vec![StepKind::Renew], 8);
@@ -75,7 +74,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::LastComeFirstServed,
         "The line is a stack: under load, who came first waits for ever.",
     )
-    .seen("redisson/redisson#1847")
     .in_line()
     .mix(Mix::calm)
     .alone(),
@@ -85,7 +83,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::IgnoresReservation,
         "The lock is kept for the first in line, and granted to whoever asks in the moment before it does.",
     )
-    .seen("redisson/redisson#3573")
     .in_line()
     .mix(|mix| {
         let mut mix = mix.calm();

@@ -62,7 +62,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::RenewAsksReplica,
         "The first renewal is answered by a replica that has not heard of the lease: a sound holder is told that it lost the lock and throws its work away.",
     )
-    .seen("seaweedfs/seaweedfs#10413")
     .mix(|mix| ending(alone(mix), &[(1, End::Commit), (1, End::Release)]))
     .rules(|_| Rules::new(Bound::Untimed).durable().limits(limits()))
     .alone(),
@@ -119,7 +118,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Habit::DropsLate,
         "A grant that came too late is dropped and not given back: everybody is refused for a whole ttl by a holder that does not exist.",
     )
-    .seen("redisson/redisson#4109")
     .mix(slow),
     Member::store(
         "refuses-by-a-stale-read",
@@ -127,7 +125,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::AsksReplicaWhetherFree,
         "Whether the lock is free is read from a replica: right after a release it refuses everybody by a holder that is gone.",
     )
-    .seen("ash-lock 0.1.0")
     .mix(|mix| {
         let mut mix = mix.calm();
         mix.keys = 1;
@@ -140,7 +137,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Habit::ReportsCommitNotApplied,
         "A commit whose reply is missing is reported as certainly failed: the caller does it again elsewhere, and it is there twice.",
     )
-    .seen("redis/redis-py#3847")
     .mix(|mix| {
         let mut mix = one_task(mix).calm();
         (mix.calls, mix.faults) = (vec![StepKind::Commit], 12);

@@ -16,7 +16,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::TokenFromClientClock,
         "The fencing token is the caller's wall clock: the next holder's machine is behind, and the store takes the old holder's writes for the newer ones.",
     )
-    .seen("kubernetes/kubernetes#67651")
     .mix(|mix| {
         let mut mix = single_tasks(mix);
         mix.waits = false;
@@ -28,7 +27,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::TokenFromSteppedClock,
         "The fencing token is the server's wall clock: NTP sets it back, and every token is refused until it has caught up.",
     )
-    .seen("lukas-krecan/ShedLock#231")
     .mix(alone)
     .alone(),
     Member::store(

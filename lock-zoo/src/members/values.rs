@@ -16,7 +16,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::CommitNotFenced,
         "A commit is written whoever holds the lock: a holder that was stopped for longer than its lease overwrites its successor.",
     )
-    .seen("redisson/redisson#4684")
     .mix(|mix| {
         let mut mix = ending(single_tasks(mix), &[(1, End::Commit)]);
         (mix.weather.latency_ms_max, mix.renews, mix.waits) = (0, false, false);
@@ -29,7 +28,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::GrantReadsReplica,
         "The value that comes with the grant is read from a replica: the last commit is missing, and is overwritten.",
     )
-    .seen("minio/minio#14569")
     .mix(alone)
     .alone(),
     Member::store(
@@ -38,7 +36,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::CommitAppliesTwice,
         "A commit whose reply was lost is sent again, and the first one arrives after a later commit: it overwrites what came after it.",
     )
-    .seen("antirez/redlock-rb#3")
     .mix(|mix| {
         let mut mix = ending(mix, &[(1, End::Abandon), (1, End::Release)]);
         (mix.calls, mix.clients, mix.faults) = (vec![StepKind::Commit], 2, 8);
@@ -66,15 +63,13 @@ pub(super) const MEMBERS: &[Member] = &[
         Property::Fn4,
         Defect::PeekShowsRefused,
         "A refused commit leaves its value where readers find it.",
-    )
-    .seen("lakekeeper/lakekeeper#1790"),
+    ),
     Member::store(
         "commit-checks-then-writes",
         Property::Fn4,
         Defect::CommitChecksThenWrites,
         "A commit checks the lease, then writes: the lease ends in between, the next holder reads the old value, and one of both writes is lost.",
     )
-    .seen("redisson/redisson#2183")
     .mix(|mix| single_tasks(mix).ttl_ms(50))
     .alone(),
     Member::store(
@@ -83,7 +78,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::CommitSaysLost,
         "The write is done, the release behind it fails, and the caller is told that nothing was written.",
     )
-    .seen("rslock 0.10.0")
     .mix(single_tasks),
     Member::store(
         "restart-forgets-everything",
@@ -99,7 +93,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::ForgetsValueAtRestart,
         "The value is acknowledged before it is on disk: after a restart the lock is as it was, and the last commit is not.",
     )
-    .seen("hazelcast/hazelcast#17436")
     .mix(|mix| single_tasks(mix).server([ServerFault::Kill { down_ms: 0 }]))
     .alone(),
     Member::store(
@@ -108,7 +101,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::FoldsCaseOfValues,
         "The column compares without case: two locks that differ by case write the same value.",
     )
-    .seen("symfony/symfony#58838")
     .mix(|mix| {
         let mut mix = single_tasks(mix);
         mix.keys = 3;
@@ -121,7 +113,6 @@ pub(super) const MEMBERS: &[Member] = &[
         Defect::FoldsCase,
         "Names that differ by case are one lock, with one value.",
     )
-    .seen("symfony/symfony#58838")
     .mix(|mix| {
         let mut mix = single_tasks(mix);
         mix.keys = 3;
