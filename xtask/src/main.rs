@@ -17,6 +17,7 @@ mod run;
 mod servers;
 mod test;
 mod tidy;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::bench(&rest),
         Some("measure") => measure::measure(&rest),
         Some("tidy") => tidy::tidy(),
+        Some("zoo") => zoo::zoo(&rest),
         None | Some("help" | "--help" | "-h") => {
             println!("{HELP}");
             return ExitCode::SUCCESS;
@@ -71,6 +73,8 @@ Commands:
                Runs random plans in virtual time: cases a second, false alarms, repetition.
   tidy         The rules that no compiler checks: which module and crate may use which, lengths
                of files, words that must not be there, tests that the documents name.
+  zoo [id]     Builds in release and shows what catches each broken lock; with --markdown writes
+               docs/zoo.md, with the name of one its report.
   help         This page.
 
 Environment of test and measure, where X is REDIS, POSTGRES, PGBOUNCER or ETCD:
