@@ -7,6 +7,7 @@
 //!
 //! - [`store`] is a small store with a [`Defect`] for each place where real code goes wrong.
 //! - [`client`](Habit) has the bad habits of clients on a right store.
+//! - [`served`] has locks of others on real servers.
 //! - `cargo xtask zoo` shows the whole table, `cargo xtask zoo <id>` one member's report.
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -17,6 +18,7 @@ mod client;
 mod lock;
 mod member;
 mod members;
+pub mod served;
 pub mod store;
 pub mod table;
 

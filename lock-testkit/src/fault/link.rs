@@ -205,8 +205,16 @@ impl Link {
         }
     }
 
-    /// Takes one call over the link.
-    pub(super) async fn carry<T: Send + 'static>(
+    /// Takes one call over the link, as [`FaultyBackend`](super::FaultyBackend) does with each step:
+    /// for a client of one's own, each of whose requests then fares as the plan says. `step` and the
+    /// count of its calls are what a plan addresses.
+    ///
+    /// # Errors
+    /// What the call fails with, or what a missing reply is: of unknown effect.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: a call that was sent travels on, and its reply is lost.
+    pub async fn carry<T: Send + 'static>(
         &self,
         step: StepKind,
         call: BoxFuture<'static, Result<T, Error>>,
