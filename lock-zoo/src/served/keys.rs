@@ -7,7 +7,7 @@ use lock_core::{Effect, Entropy, Error, SystemEntropy};
 use lock_testkit::StepKind;
 use lock_testkit::subject::Ask;
 use redis::cmd;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::redis::Wire;
 use super::stand::{Lease, Lock};
@@ -176,20 +176,33 @@ impl Lock for ByDigest {
     }
 }
 
-/// Draws the token by one request and takes the lock by the next.
-pub(super) struct TokenFirst(pub(super) Wire);
+/// Draws a token by one request and takes the lock by another; a token that was drawn is kept until
+/// it is of use.
+pub(super) struct TokenFirst {
+    pub(super) wire: Wire,
+    pub(super) drawn: Mutex<Option<u64>>,
+}
 
 #[async_trait]
 impl Lock for TokenFirst {
     async fn attempt(&self, ask: &Ask) -> Result<Option<Lease>, Error> {
-        let draw = cmd("INCR").arg(format!("{}:token", ask.key)).take();
-        let token: u64 = self.0.ask(StepKind::Acquire, draw).await?;
-        let taken = set_if_absent(&self.0, ask, &token.to_string()).await?;
+        let mut drawn = self.drawn.lock().await;
+        let token = match *drawn {
+            Some(token) => token,
+            None => {
+                let draw = cmd("INCR").arg(format!("{}:token", ask.key)).take();
+                *drawn.insert(self.wire.ask(StepKind::Acquire, draw).await?)
+            }
+        };
+        let taken = set_if_absent(&self.wire, ask, &token.to_string()).await?;
+        if taken.is_some() {
+            *drawn = None;
+        }
         Ok(taken.map(|_| fenced(token)))
     }
 
     async fn release(&self, key: &str, lease: &Lease) -> Result<bool, Error> {
-        delete_if_owned(&self.0, key, &lease.owner).await
+        delete_if_owned(&self.wire, key, &lease.owner).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The broken locks on real servers.
 
 use lock_testkit::spec::Property;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::etcd::EtcdGround;
 use super::keys::{
@@ -54,11 +54,18 @@ const MEMBERS: &[ServedMember] = &[
     ServedMember::new(
         "token-by-incr-then-set",
         Property::Tk1,
-        || Box::pin(RedisGround::plain(|wire| Box::new(TokenFirst(wire)))),
+        || {
+            Box::pin(RedisGround::plain(|wire| {
+                Box::new(TokenFirst {
+                    wire,
+                    drawn: Mutex::default(),
+                })
+            }))
+        },
         Right::Redis,
     )
-    .what("The token is drawn by one request and the lock taken by the next: whoever is slow in between gets the lock with a token that others have overtaken.")
-    .plan(plans::token_in_hand)
+    .what("The token is drawn by one request and the lock taken by another: others come in between, and the lock is granted with a token that they have overtaken.")
+    .plan(plans::refused_first)
     .fenced(),
     ServedMember::new(
         "timeout-is-refused",

@@ -9,7 +9,7 @@ use lock_testkit::{Fault, StepKind, Weather};
 
 /// The first holder's process stands still for longer than its lease, and then releases.
 pub(super) fn overrun() -> Plan {
-    let mut plan = three(TTL_MS);
+    let mut plan = three(200);
     plan.faults = vec![PlannedFault::Freeze {
         client: 0,
         at_ms: 100,
@@ -20,16 +20,16 @@ pub(super) fn overrun() -> Plan {
 
 /// The first holder is told of its own lease so late that another has the lock by then.
 pub(super) fn release_in_two_steps() -> Plan {
-    let mut plan = three(TTL_MS);
+    let mut plan = three(50);
     plan.faults = vec![late_reply(StepKind::Release, 700)];
     plan
 }
 
-/// One acquires, and two wait for it.
-fn three(ttl_ms: u64) -> Plan {
-    let first = vec![hold(0, 50, End::Release)];
+/// One acquires and keeps the lock for so long, and two wait for it.
+fn three(keep_ms: u64) -> Plan {
+    let first = vec![hold(0, keep_ms, End::Release)];
     let other = || vec![Act::Rest { ms: 200 }, hold(5_000, 380, End::Release)];
-    plan(ttl_ms, vec![vec![first], vec![other()], vec![other()]])
+    plan(TTL_MS, vec![vec![first], vec![other()], vec![other()]])
 }
 
 /// A client goes away between its first request and the second.
@@ -61,13 +61,13 @@ pub(super) fn meet_at_home() -> Plan {
     plan(TTL_MS, vec![vec![first, other]])
 }
 
-/// The reply to the first request of an acquire is late: another was granted and is done by then.
-pub(super) fn token_in_hand() -> Plan {
-    let first = vec![hold(0, 10, End::Release)];
-    let other = vec![Act::Rest { ms: 200 }, hold(0, 10, End::Release)];
-    let mut plan = plan(5_000, vec![vec![first], vec![other]]);
-    plan.faults = vec![late_reply(StepKind::Acquire, 700)];
-    plan
+/// One is refused, and another is granted twice before the first tries again.
+pub(super) fn refused_first() -> Plan {
+    let one = || hold(2_000, 400, End::Release);
+    let first = vec![one(), hold(2_000, 10, End::Release)];
+    let attempt = || hold(0, 10, End::Release);
+    let other = vec![Act::Rest { ms: 200 }, attempt(), Act::Rest { ms: 1_000 }, attempt()];
+    plan(5_000, vec![vec![first], vec![other]])
 }
 
 /// The reply to an acquire is lost.

@@ -74,7 +74,8 @@ impl Ground for PostgresGround {
     }
 }
 
-/// A session's advisory lock, taken and released by whatever connection the pool hands out.
+/// A session's advisory lock, taken and released by whatever connection the pool hands out. Whether
+/// the release released anything is not looked at, as nearly everywhere.
 pub(super) struct AdvisoryOnPool {
     pool: PgPool,
     link: Link,
@@ -105,7 +106,8 @@ impl Lock for AdvisoryOnPool {
     }
 
     async fn release(&self, key: &str, _: &Lease) -> Result<bool, Error> {
-        self.ask(StepKind::Release, UNLOCK, key).await
+        self.ask(StepKind::Release, UNLOCK, key).await?;
+        Ok(true)
     }
 }
 

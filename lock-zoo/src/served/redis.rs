@@ -180,7 +180,7 @@ impl RedisGround {
             .config(&format!("maxmemory {room}"))
             .config("maxmemory-policy allkeys-lru");
         let server = Arc::new(Server::One(options.start().await?));
-        let cache = Cache::fill(Arc::clone(&server)).await?;
+        let cache = Cache::fill(&server).await?;
         Ok(Arc::new(Self {
             server,
             make,
@@ -221,7 +221,7 @@ struct Cache {
 }
 
 impl Cache {
-    async fn fill(server: Arc<Server>) -> Result<Self, SetupError> {
+    async fn fill(server: &Server) -> Result<Self, SetupError> {
         let mut connection = connect(server.url())
             .await
             .map_err(|e| SetupError::new("cannot fill the cache").with_source(e))?;
@@ -230,9 +230,11 @@ impl Cache {
             for number in (0..PAGES).cycle() {
                 let mut set = redis::cmd("SET");
                 set.arg(format!("page/{number}")).arg(&page);
-                // A cache does not mind.
-                let _stored: Result<(), _> = set.query_async(&mut connection).await;
-                drop(Arc::clone(&server));
+                let stored: Result<(), _> = set.query_async(&mut connection).await;
+                // A cache does not mind if the server has no room; but the server may be gone.
+                if stored.is_err_and(|e| e.code().is_none()) {
+                    break;
+                }
             }
         });
         Ok(Self {
