@@ -21,8 +21,8 @@ use std::process::ExitCode;
 use lock_testkit::SetupError;
 use lock_testkit::report::Report;
 use lock_testkit::spec::Property;
-use lock_zoo::table::{Row, Throughput, dead_rules};
 use lock_zoo::served::{served_member, served_members};
+use lock_zoo::table::{Row, Throughput, dead_rules};
 use lock_zoo::{CASES, Member, SEED, member, members};
 
 fn main() -> ExitCode {
@@ -70,8 +70,10 @@ fn main() -> ExitCode {
 }
 
 fn usage(what: &str) -> ExitCode {
-    eprintln!("zoo: {what}\nusage: zoo [<id>] [--markdown] [--cases N] [--served] \
-         [--repeat N] [--write DIR]\n\nMembers:");
+    eprintln!(
+        "zoo: {what}\nusage: zoo [<id>] [--markdown] [--cases N] [--served] \
+         [--repeat N] [--write DIR]\n\nMembers:"
+    );
     for member in members() {
         eprintln!("  {:8}{}", member.property.id(), member.id);
     }

@@ -104,8 +104,16 @@ fn keep(
     let picture = folder.join(format!("{id}.png"));
     let browser = std::env::var("LOCK_TESTKIT_CHROMIUM").unwrap_or("chromium".to_owned());
     let status = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
-        .arg(format!("--user-data-dir={}", files.path().join("user").display()))
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+        ])
+        .arg(format!(
+            "--user-data-dir={}",
+            files.path().join("user").display()
+        ))
         .arg(format!("--window-size={PICTURE}"))
         .arg(format!("--screenshot={}", picture.display()))
         .arg(format!("file://{}", page.display()))

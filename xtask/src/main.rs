@@ -78,10 +78,11 @@ Commands:
   tidy         The rules that no compiler checks: which module and crate may use which, lengths
                of files, words that must not be there, tests that the documents name.
   zoo [id]     Builds in release and shows what catches each broken lock; with --markdown writes
-               docs/zoo.md, with the name of one its report.
+               docs/zoo.md, with the name of one its report. With --served also locks on real
+               servers; --repeat N runs their plans N times, --write DIR keeps one's report.
   help         This page.
 
-Environment of test and measure, where X is REDIS, POSTGRES, PGBOUNCER or ETCD:
+Environment of test, measure and zoo, where X is REDIS, POSTGRES, PGBOUNCER or ETCD:
   LOCK_TESTKIT_X         container | process | url; unset takes what is there
   LOCK_TESTKIT_X_IMAGE   the image for container
   LOCK_TESTKIT_X_SERVER  the program for process

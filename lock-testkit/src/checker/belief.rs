@@ -101,13 +101,11 @@ fn releases(history: &History, one: &Belief, other: &Belief) -> Vec<usize> {
     let asked = acquire(history, other).and_then(|at| history.operations().get(at));
     let granted = asked.map_or(other.from, |o| o.returned);
     let operations = history.operations().iter().enumerate();
-    let releases = operations.filter(|(_, o)| {
-        o.key == one.key
-            && matches!(o.step, Step::CommitRelease | Step::Release)
-            && o.outcome == Outcome::Done
-    });
+    let releases = operations
+        .filter(|(_, o)| o.key == one.key && matches!(o.step, Step::CommitRelease | Step::Release));
     let is_own = |o: &Operation| (o.client, o.task) == (one.client, one.task);
-    let between = |o: &Operation| o.invoked > one.from && o.invoked < granted;
+    let between =
+        |o: &Operation| o.outcome == Outcome::Done && o.invoked > one.from && o.invoked < granted;
     let mut by_another = None;
     let mut own = None;
     for (at, o) in releases {

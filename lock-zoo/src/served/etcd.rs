@@ -130,8 +130,16 @@ fn base64(bytes: &[u8]) -> String {
         let group = byte(0).wrapping_shl(16) | byte(1).wrapping_shl(8) | byte(2);
         text.push(letter(group, 18));
         text.push(letter(group, 12));
-        text.push(if chunk.len() > 1 { letter(group, 6) } else { '=' });
-        text.push(if chunk.len() > 2 { letter(group, 0) } else { '=' });
+        text.push(if chunk.len() > 1 {
+            letter(group, 6)
+        } else {
+            '='
+        });
+        text.push(if chunk.len() > 2 {
+            letter(group, 0)
+        } else {
+            '='
+        });
     }
     text
 }

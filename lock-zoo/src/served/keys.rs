@@ -22,7 +22,9 @@ impl Lock for BareDel {
     }
 
     async fn release(&self, key: &str, _: &Lease) -> Result<bool, Error> {
-        self.0.ask(StepKind::Release, cmd("DEL").arg(key).take()).await
+        self.0
+            .ask(StepKind::Release, cmd("DEL").arg(key).take())
+            .await
     }
 }
 
@@ -62,7 +64,9 @@ impl Lock for GetThenDel {
         if owner.as_ref() != Some(&lease.owner) {
             return Ok(false);
         }
-        self.0.ask(StepKind::Release, cmd("DEL").arg(key).take()).await
+        self.0
+            .ask(StepKind::Release, cmd("DEL").arg(key).take())
+            .await
     }
 }
 

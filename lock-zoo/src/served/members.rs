@@ -4,9 +4,7 @@ use lock_testkit::spec::Property;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::etcd::EtcdGround;
-use super::keys::{
-    BareDel, ByDigest, Fenced, GetThenDel, Owned, SetThenExpire, TokenFirst,
-};
+use super::keys::{BareDel, ByDigest, Fenced, GetThenDel, Owned, SetThenExpire, TokenFirst};
 use super::postgres::{
     AdvisoryOnConnection, AdvisoryOnPool, LeaseRow, LeaseRowInTransaction, PostgresGround,
 };

@@ -66,7 +66,12 @@ pub(super) fn refused_first() -> Plan {
     let one = || hold(2_000, 400, End::Release);
     let first = vec![one(), hold(2_000, 10, End::Release)];
     let attempt = || hold(0, 10, End::Release);
-    let other = vec![Act::Rest { ms: 200 }, attempt(), Act::Rest { ms: 1_000 }, attempt()];
+    let other = vec![
+        Act::Rest { ms: 200 },
+        attempt(),
+        Act::Rest { ms: 1_000 },
+        attempt(),
+    ];
     plan(5_000, vec![vec![first], vec![other]])
 }
 

@@ -52,7 +52,9 @@ impl PostgresGround {
 
 async fn start(lines: &[&str]) -> Result<PostgresServer, SetupError> {
     let options = PostgresServerOptions::new().setup(TABLE);
-    let options = lines.iter().fold(options, |options, line| options.config(line));
+    let options = lines
+        .iter()
+        .fold(options, |options, line| options.config(line));
     options.start().await
 }
 
@@ -165,7 +167,9 @@ async fn advisory(
     key: &str,
 ) -> Result<bool, sqlx::Error> {
     let sql = format!("SELECT {function}({})", number_of(key));
-    let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
+    let row = sqlx::raw_sql(AssertSqlSafe(sql))
+        .fetch_one(connection)
+        .await?;
     row.try_get(0)
 }
 

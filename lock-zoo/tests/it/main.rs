@@ -6,6 +6,8 @@
     reason = "a test that fails does so aloud"
 )]
 
+mod served;
+
 use std::collections::BTreeSet;
 
 use lock_testkit::report::{Report, core};

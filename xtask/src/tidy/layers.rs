@@ -124,7 +124,7 @@ pub(super) const CRATES: &[Crate] = &[
     },
     Crate {
         name: "lock-zoo",
-        dependencies: &["lock-core", "lock-testkit"],
+        dependencies: &["lock-core", "lock-redis", "lock-testkit"],
         dev_dependencies: &[],
     },
     Crate {

@@ -100,7 +100,9 @@ impl Culprits<'_> {
             words.full(other)
         );
         let is_by_third = |of: &Operation| {
-            is_end(of) && ![(one.client, one.task), (other.client, other.task)].contains(&(of.client, of.task))
+            is_end(of)
+                && ![(one.client, one.task), (other.client, other.task)]
+                    .contains(&(of.client, of.task))
         };
         if let Some(release) = self.find(is_by_third) {
             text.push_str(&format!(", let in by {}", words.full(release)));
