@@ -76,7 +76,7 @@ pub(crate) fn repeat(members: &[&ServedMember], tries: u32) -> Result<bool, Setu
     let mut is_well = true;
     for member in members {
         let times = runtime.block_on(member.repeat(tries))?;
-        let (id, property) = (member.id, member.property);
+        let (id, property) = (member.id, member.property.id());
         println!("{id:<36}{property:<10}{times} of {tries}");
         is_well &= times.saturating_mul(10) >= tries.saturating_mul(9);
     }

@@ -38,10 +38,10 @@ impl PostgresGround {
         }))
     }
 
-    /// A pooler in transaction mode that clients connect to.
+    /// A pooler in transaction mode, with one session, that clients connect to.
     pub(super) async fn pooled(make: Make) -> Result<Arc<dyn Ground>, SetupError> {
         let server = start(&[]).await?;
-        let pooler = PgBouncerOptions::new(&server).start().await?;
+        let pooler = PgBouncerOptions::new(&server).pool_size(1).start().await?;
         Ok(Arc::new(Self {
             server,
             pooler: Some(pooler),
