@@ -61,7 +61,8 @@ pub trait Setup: Send + Sync + 'static {
     /// If none is to be had, with what to do about it.
     async fn store(&self) -> Result<Box<dyn ServedStore>, SetupError>;
 
-    /// What the store rounds a ttl up to, beyond a millisecond.
+    /// By how much a lease may last longer than asked for, beyond a millisecond: what the store
+    /// rounds a ttl up to, and how late it notices that one is over. No lease may be shorter.
     fn granularity(&self) -> Duration {
         Duration::ZERO
     }
