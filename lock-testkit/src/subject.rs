@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use lock_core::{Capabilities, Clock, Effect, Moment, Then};
 use serde::{Deserialize, Serialize};
 
-pub use served::{Served, ServedStore, Setup};
+pub use served::{Served, ServedStore, Setup, disturb};
 pub use simulated::{Simulated, Store};
 pub use steps::StepClient;
 

@@ -43,9 +43,10 @@ impl Words<'_> {
             (_, token) => format!(" under token {token}"),
         };
         match (of.step, of.outcome) {
-            (Step::Acquire, Outcome::Done) => {
+            (Step::Acquire, Outcome::Done) if of.token != 0 => {
                 format!("the grant of token {} to {who}", of.token)
             }
+            (Step::Acquire, Outcome::Done) => format!("the grant to {who}"),
             (Step::ForceRelease, Outcome::Done) if of.token != 0 => {
                 format!("the forced release of token {} by {who}", of.token)
             }
@@ -121,7 +122,10 @@ impl Words<'_> {
             text.push_str(&format!(", value {}", self.value(of.value)));
         }
         let outcome = match (of.step, of.outcome) {
-            (Step::Acquire, Outcome::Done) => format!("granted token {}", of.token),
+            (Step::Acquire, Outcome::Done) if of.token != 0 => {
+                format!("granted token {}", of.token)
+            }
+            (Step::Acquire, Outcome::Done) => "granted".to_owned(),
             (_, Outcome::Done) => "done".to_owned(),
             (_, Outcome::NotApplied) => "failed without effect".to_owned(),
             (_, Outcome::Refused) => "refused".to_owned(),

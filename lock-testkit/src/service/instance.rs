@@ -113,9 +113,9 @@ impl<P: Place> Instance<P> {
                 tokio::time::sleep(Duration::from_millis(*for_ms)).await;
                 self.unpause().await?;
             }
-            ServerFault::ClockStep { .. }
-            | ServerFault::FailOver
-            | ServerFault::FlushScripts => return Ok(false),
+            ServerFault::ClockStep { .. } | ServerFault::FailOver | ServerFault::FlushScripts => {
+                return Ok(false);
+            }
         }
         Ok(true)
     }

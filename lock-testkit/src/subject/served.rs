@@ -215,8 +215,15 @@ impl World for ServedWorld {
     }
 }
 
-/// Does to a client's proxy what the plan says; `None` ends it.
-async fn disturb(proxy: &Proxy, fault: Option<&NetworkFault>) -> Result<bool, SetupError> {
+/// Does to the proxy in front of one client what a plan says; `None` ends it. `false` for what no
+/// network does: it is up to the client's [`Link`]. For a [`World`] of one's own.
+///
+/// # Errors
+/// If the proxy's port was taken while connections were refused.
+///
+/// # Cancel safety
+/// Safe to drop: the network may be disturbed or not.
+pub async fn disturb(proxy: &Proxy, fault: Option<&NetworkFault>) -> Result<bool, SetupError> {
     let both = [Direction::ToClient, Direction::ToServer];
     match fault {
         Some(NetworkFault::BlackHole { requests, replies }) => {

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use lock_core::{LockBackend, MemoryBackend};
+use async_trait::async_trait;
+use lock_core::{Capabilities, Clock, Effect, LockBackend, MemoryBackend, Then};
 use lock_testkit::checker::liveness::Limits;
-use lock_testkit::history::History;
+use lock_testkit::history::{History, Outcome, Step};
 use lock_testkit::hunt::{Plans, hunt_virtual};
 use lock_testkit::judge::{Rules, judge};
-use lock_testkit::plan::{Mix, Plan};
+use lock_testkit::plan::{Act, End, Mix, Plan};
 use lock_testkit::run::run_virtual;
 use lock_testkit::spec::{Verdict, Violation};
-use lock_testkit::subject::{Simulated, Store, Traits};
+use lock_testkit::subject::{
+    Acquired, Ask, Client, Failure, Held, Read, ServerFault, Simulated, Store, Subject, Traits,
+    World,
+};
+use lock_testkit::{Link, SetupError};
 
 struct Memory(MemoryBackend);
 
@@ -84,4 +89,83 @@ fn the_reference_backend_passes_random_plans() {
             lines(&found.history)
         );
     }
+}
+
+/// A lock of its own making, whose calls go over no link and all fail as nobody knows how.
+struct Unheard;
+
+fn unheard<T>() -> Result<T, Failure> {
+    Err(Failure::new(Effect::Unknown, "no answer"))
+}
+
+#[async_trait]
+impl Client for Unheard {
+    async fn acquire(&self, _: &Ask) -> Result<Acquired, Failure> {
+        unheard()
+    }
+
+    async fn renew(&self, _: &mut Held, _: std::time::Duration) -> Result<bool, Failure> {
+        unheard()
+    }
+
+    async fn commit(&self, _: &mut Held, _: &str, _: Then) -> Result<bool, Failure> {
+        unheard()
+    }
+
+    async fn release(&self, _: &mut Held) -> Result<bool, Failure> {
+        unheard()
+    }
+
+    async fn peek(&self, _: &str) -> Result<(Read, u64), Failure> {
+        unheard()
+    }
+}
+
+#[async_trait]
+impl World for Unheard {
+    async fn client(&self, _: u32, _: Link) -> Result<Arc<dyn Client>, SetupError> {
+        Ok(Arc::new(Self))
+    }
+
+    async fn server(&self, _: &ServerFault) -> Result<bool, SetupError> {
+        Ok(false)
+    }
+}
+
+#[async_trait]
+impl Subject for Unheard {
+    fn name(&self) -> String {
+        "unheard".to_owned()
+    }
+
+    fn traits(&self) -> Traits {
+        let mut traits = Traits::of(Capabilities::none());
+        (traits.tokens, traits.state) = (false, false);
+        traits
+    }
+
+    async fn world(&self, _: u64, _: Arc<dyn Clock>) -> Result<Box<dyn World>, SetupError> {
+        Ok(Box::new(Self))
+    }
+}
+
+#[test]
+fn a_failure_of_a_client_that_no_link_tells_of_stays_unknown() {
+    let mut plan = Plans::new(&Mix::simulated(&traits()).calm(), 1)
+        .next()
+        .unwrap();
+    plan.clients = vec![vec![vec![Act::Hold {
+        key: 0,
+        wait_ms: 0,
+        work: Vec::new(),
+        end: End::Release,
+    }]]];
+    let history = run_virtual(&plan, &Unheard).unwrap();
+    let acquires = history.operations().iter();
+    let mut acquires = acquires.filter(|o| o.step == Step::Acquire);
+    assert!(
+        acquires.all(|o| o.outcome == Outcome::Unknown),
+        "{}",
+        lines(&history)
+    );
 }
