@@ -26,10 +26,9 @@ impl Setup for Etcd {
 
     async fn store(&self) -> Result<Box<dyn ServedStore>, SetupError> {
         // A lease of one second is the shortest with these; with the default it is two.
-        let flags = ["--heartbeat-interval=50", "--election-timeout=500"];
-        let options = flags
-            .iter()
-            .fold(EtcdServerOptions::new(), |options, flag| options.flag(flag));
+        let options = EtcdServerOptions::new()
+            .flag("--heartbeat-interval=50")
+            .flag("--election-timeout=500");
         Ok(Box::new(Store(options.start().await?)))
     }
 
