@@ -15,6 +15,7 @@ mod image;
 mod measure;
 mod run;
 mod servers;
+mod soak;
 mod test;
 mod tidy;
 mod zoo;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::ci(),
         Some("bench") => bench::bench(&rest),
         Some("measure") => measure::measure(&rest),
+        Some("soak") => soak::soak(&rest),
         Some("tidy") => tidy::tidy(),
         Some("zoo") => zoo::zoo(&rest),
         None | Some("help" | "--help" | "-h") => {
@@ -71,6 +73,8 @@ Commands:
                Measures the checkers, and on the public histories in DIR if they are given.
   bench plans [--cases N] [--seeds N]
                Runs random plans in virtual time: cases a second, false alarms, repetition.
+  soak [--minutes N] [memory] [redis]
+               Runs random plans with faults on the real stores for an hour each, or N minutes.
   tidy         The rules that no compiler checks: which module and crate may use which, lengths
                of files, words that must not be there, tests that the documents name.
   zoo [id]     Builds in release and shows what catches each broken lock; with --markdown writes

@@ -30,9 +30,7 @@ impl Clock for VirtualClock {
 
     #[expect(clippy::disallowed_methods, reason = "this is a clock")]
     async fn sleep_until(&self, moment: Moment) {
-        let left: Duration = moment.since(self.now());
-        if !left.is_zero() {
-            tokio::time::sleep(left).await;
-        }
+        let until = self.origin + Duration::from_nanos(moment.as_nanos());
+        tokio::time::sleep_until(until).await;
     }
 }
