@@ -94,6 +94,7 @@ impl FaultyBackend {
     /// A backend whose calls travel over this link; nothing is scripted.
     #[must_use]
     pub fn over(inner: Arc<dyn LockBackend>, link: Link) -> Self {
+        link.put_to_use();
         Self {
             inner,
             script: Arc::default(),

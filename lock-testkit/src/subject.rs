@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use lock_core::{Capabilities, Clock, Effect, Moment, Then};
 use serde::{Deserialize, Serialize};
 
-pub use served::{Served, ServedStore, Setup};
+pub use served::{Served, ServedStore, Setup, disturb};
 pub use simulated::{Simulated, Store};
 pub use steps::StepClient;
 
@@ -183,7 +183,8 @@ pub struct Traits {
     pub renews: bool,
     /// What the backend promises beyond the contract.
     pub capabilities: Capabilities,
-    /// What the store rounds a ttl to, beyond a millisecond.
+    /// By how much a lease may last longer than asked for, beyond a millisecond: what the store
+    /// rounds a ttl up to, and how late it notices that one is over.
     pub granularity: Duration,
 }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::Outcome;
-use crate::run::{apt_install, cargo, note, on_path, run, step, succeeds};
+use crate::run::{apt_install, cargo, note, on_path, root, run, step, succeeds};
 use crate::servers;
 
 /// Provides the servers and runs the tests; arguments go to the test runner.
@@ -29,13 +29,38 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
         with_environment(&mut cargo(&words))
     })?;
     if !arguments.is_empty() {
-        note("arguments were given, so the tests in documentation are left out");
+        note(
+            "arguments were given, so the tests in documentation and of third parties are left out",
+        );
         return Ok(());
     }
     let words = ["test", "--doc", "--workspace", "--all-features"];
     step(&format!("cargo {}", words.join(" ")), || {
         with_environment(&mut cargo(&words))
-    })
+    })?;
+    step("protoc for the crates of third parties", protoc)?;
+    // In one folder they share what they have in common.
+    let target = root().join("target/third-party");
+    for name in THIRD_PARTIES {
+        step(&format!("tests of third party {name}"), || {
+            let manifest = root().join(format!("examples/third-party/{name}/Cargo.toml"));
+            let mut command = cargo(&["test", "--manifest-path"]);
+            command.arg(manifest).arg("--target-dir").arg(&target);
+            with_environment(&mut command)
+        })?;
+    }
+    Ok(())
+}
+
+/// Crates as others would write them: they are outside the workspace, each with a lock file.
+const THIRD_PARTIES: [&str; 2] = ["etcd-lock", "rslock-wrapped"];
+
+/// Makes sure that the build script of the etcd client finds the compiler that it needs.
+fn protoc() -> Outcome {
+    if std::env::var_os("PROTOC").is_some() || on_path("protoc") {
+        return Ok(());
+    }
+    apt_install("protobuf-compiler").map_err(|e| format!("{e}, or name a protoc in PROTOC"))
 }
 
 /// Makes sure that there is a browser in which the page of a report can be tried.

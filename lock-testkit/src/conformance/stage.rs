@@ -127,13 +127,24 @@ impl Stage {
         Ok((backend, Line::Proxy(proxy)))
     }
 
-    /// What the store rounds to, and what clocks of different rate may make of so long a lease.
-    pub(super) async fn slack(&self, ttl: Duration) -> Result<Duration, Broken> {
-        let granularity = self.served().await?.traits().granularity;
-        let drift = ttl / 2_000;
-        Ok(drift
-            .saturating_add(granularity)
-            .saturating_add(Duration::from_millis(1)))
+    /// What clocks of different rate may make of so long a lease, and a millisecond.
+    pub(super) fn slack(ttl: Duration) -> Duration {
+        (ttl / 2_000).saturating_add(Duration::from_millis(1))
+    }
+
+    /// By how much a lease may last longer than asked for.
+    pub(super) async fn granularity(&self) -> Result<Duration, Broken> {
+        Ok(self.served().await?.traits().granularity)
+    }
+
+    /// Lets pass what a store that keeps to its granularity needs to end a lease of this ttl, and to
+    /// forget what went with it.
+    pub(super) async fn outlast(&self, ttl: Duration) -> Result<(), Broken> {
+        let granularity = self.granularity().await?;
+        let twice = granularity.saturating_mul(2);
+        self.sleep(ttl.saturating_mul(4).saturating_add(twice))
+            .await;
+        Ok(())
     }
 
     pub(super) fn now(&self) -> lock_core::Moment {

@@ -49,6 +49,8 @@ impl Weather {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Traffic {
+    /// Whether the calls of a backend go over the link at all; without that it tells nothing.
+    pub is_used: bool,
     /// Requests that reached the store.
     pub forwarded: u64,
     /// Requests that still may reach the store, or are being worked on there.
@@ -58,10 +60,10 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Whether no request can take effect any more.
+    /// Whether it is known that no request can take effect any more.
     #[must_use]
     pub const fn is_settled(self) -> bool {
-        self.under_way == 0 && self.unsure == 0
+        self.is_used && self.under_way == 0 && self.unsure == 0
     }
 }
 
@@ -144,6 +146,11 @@ impl Link {
     /// Loses every hint and every alarm, until told otherwise: the push channel alone is cut.
     pub fn lose_hints(&self, lost: bool) {
         self.state().hints_lost = lost;
+    }
+
+    /// A backend's calls go over it from now on.
+    pub(super) fn put_to_use(&self) {
+        self.state().traffic.is_used = true;
     }
 
     pub(super) fn loses_hints(&self) -> bool {

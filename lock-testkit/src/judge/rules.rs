@@ -47,9 +47,9 @@ impl Rules {
     /// What a subject is held to by what it declares, on plans with this ttl. `timed` says whether
     /// the store's clock is trusted; liveness is judged by limits that are set apart.
     pub fn of(traits: &Traits, timed: bool) -> Self {
-        let granularity = u64::try_from(traits.granularity.as_nanos()).unwrap_or(u64::MAX);
+        // What a store rounds up makes no lease shorter.
         let bound = match timed {
-            true => Bound::timed(500, granularity.saturating_add(1_000_000)),
+            true => Bound::timed(500, 1_000_000),
             false => Bound::Untimed,
         };
         let mut rules = if traits.tokens {

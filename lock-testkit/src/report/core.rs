@@ -1,15 +1,15 @@
 //! [`core()`]: the few operations to look at.
 
 use super::lease::is_grant;
-use crate::history::History;
+use crate::history::{History, Operation, Step};
 use crate::spec::Violation;
 
 /// How many operations a reader is shown at most.
 const MOST: usize = 6;
 
 /// The operations that a reader needs to see a violation, by index into the history and in the
-/// order of their invocations: the culprits, and the grants of the tokens that they name. At most
-/// six of them.
+/// order of their invocations: the culprits, and the grants of the tokens that they name. Without
+/// tokens, what the culprits did meanwhile with what they were granted. At most six of them.
 ///
 /// This is for display. The rest of the history is not gone for that: no history of the core alone is
 /// ever judged, which could make a fault where there was none.
@@ -73,6 +73,30 @@ pub fn core(history: &History, violation: &Violation) -> Vec<usize> {
             kept.push(at);
         }
     }
+    for at in meanwhile(history, &kept) {
+        if kept.len() < MOST && !kept.contains(&at) {
+            kept.push(at);
+        }
+    }
     kept.sort_by_key(|at| operations.get(*at).map(|o| (o.invoked, o.returned, *at)));
     kept
+}
+
+/// What holders without tokens did before the last of these grants.
+fn meanwhile(history: &History, culprits: &[usize]) -> Vec<usize> {
+    let operations = history.operations();
+    let named = culprits.iter().filter_map(|at| operations.get(*at));
+    let grants: Vec<_> = named.filter(|o| is_grant(o) && o.token == 0).collect();
+    let until = grants.iter().map(|grant| grant.returned).max();
+    let is_of = |o: &Operation, grant: &Operation| {
+        (o.key, o.client, o.task) == (grant.key, grant.client, grant.task)
+            && o.invoked >= grant.returned
+    };
+    let is_meant = |o: &Operation| {
+        o.step != Step::Acquire
+            && until.is_some_and(|until| o.invoked < until)
+            && grants.iter().any(|grant| is_of(o, grant))
+    };
+    let all = operations.iter().enumerate();
+    all.filter(|(_, o)| is_meant(o)).map(|(at, _)| at).collect()
 }

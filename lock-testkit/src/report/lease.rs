@@ -31,7 +31,7 @@ pub(super) fn bars(
 ) -> Vec<LeaseBar> {
     let grants = all_grants(history);
     let mut bars = Vec::new();
-    let mut by_token: HashMap<(Key, u64), Vec<usize>> = HashMap::new();
+    let mut by_token: HashMap<_, Vec<usize>> = HashMap::new();
     for (of_key, place) in grants
         .values()
         .flat_map(|g| (0..g.len()).map(move |at| (g, at)))
@@ -42,7 +42,7 @@ pub(super) fn bars(
         if !wanted(operation.key, operation.token) {
             continue;
         }
-        let entry = by_token.entry((operation.key, operation.token));
+        let entry = by_token.entry(lease_of(operation));
         entry.or_default().push(bars.len());
         bars.push(Raw {
             bar: LeaseBar {
@@ -63,7 +63,7 @@ pub(super) fn bars(
     // First what ended each lease, then what was done before that.
     for pass in [Raw::end_by as fn(&mut Raw, &Operation, Bound), Raw::last_by] {
         for operation in history.operations() {
-            let places = by_token.get(&(operation.key, operation.token));
+            let places = by_token.get(&lease_of(operation));
             let of_token = places.into_iter().flatten();
             // A token granted twice: a step belongs to the last grant before it.
             let mut found = None;
@@ -83,6 +83,12 @@ pub(super) fn bars(
     let mut bars: Vec<LeaseBar> = bars.into_iter().map(Raw::finish).collect();
     bars.sort_by_key(|bar| (bar.from, bar.grant));
     bars
+}
+
+/// What tells the leases of a history apart: the token, or without tokens who holds it.
+fn lease_of(operation: &Operation) -> (Key, u64, Option<(u32, u16)>) {
+    let who = (operation.token == 0).then_some((operation.client, operation.task));
+    (operation.key, operation.token, who)
 }
 
 /// All grants of each key, in the order of their returns.

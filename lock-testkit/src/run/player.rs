@@ -308,7 +308,8 @@ impl Turn<'_> {
     fn failed(&self, invocation: Invocation, failure: &Failure, sent: u64, is_acquire: bool) {
         let traffic = self.present.link.traffic();
         let recorder = &self.stage.recorder;
-        if failure.effect == Effect::NotApplied || self.sent() == sent {
+        let was_not_sent = traffic.is_used && self.sent() == sent;
+        if failure.effect == Effect::NotApplied || was_not_sent {
             recorder.complete(invocation, Outcome::NotApplied);
         } else if traffic.is_settled() && !(is_acquire && self.stage.line) {
             recorder.over(invocation);

@@ -15,6 +15,7 @@ use super::instance::{Instance, Place, marker};
 use super::provider::{Data, Kind, Launch, Provider};
 use crate::SetupError;
 use crate::port::{free_port, loopback};
+use crate::subject::ServerFault;
 
 /// What a test asks of its etcd server.
 #[derive(Clone, Debug, Default)]
@@ -193,6 +194,20 @@ impl EtcdServer {
     /// Safe to drop: the server may be dead or starting.
     pub async fn restart(&self, data: Data) -> Result<(), SetupError> {
         self.instance.restart(data).await
+    }
+
+    /// Kills or pauses the server as a plan says, and comes back when it serves again: what
+    /// [`ServedStore::suffer`] is to do. `false` for a fault that is neither.
+    ///
+    /// # Errors
+    /// As [`kill`](Self::kill), [`restart`](Self::restart) and [`pause`](Self::pause).
+    ///
+    /// # Cancel safety
+    /// Safe to drop: the server may be dead or paused.
+    ///
+    /// [`ServedStore::suffer`]: crate::subject::ServedStore::suffer
+    pub async fn suffer(&self, fault: &ServerFault) -> Result<bool, SetupError> {
+        self.instance.suffer(fault).await
     }
 
     /// What the server has logged so far.

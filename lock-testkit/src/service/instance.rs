@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::provider::{Data, Kind, Launch, Provider, Running};
 use crate::SetupError;
+use crate::subject::ServerFault;
 
 /// Where a server is, and how to tell that it is the one that was started.
 pub(super) trait Place: Send + Sync {
@@ -96,6 +97,27 @@ impl<P: Place> Instance<P> {
             running.start(data).await?;
         }
         self.ready().await
+    }
+
+    /// Does to the server what a plan says, and comes back when it serves again; `false` if that is
+    /// more than to stop it for a while.
+    pub(super) async fn suffer(&self, fault: &ServerFault) -> Result<bool, SetupError> {
+        match fault {
+            ServerFault::Kill { down_ms } => {
+                self.kill().await?;
+                tokio::time::sleep(Duration::from_millis(*down_ms)).await;
+                self.restart(Data::Keep).await?;
+            }
+            ServerFault::Pause { for_ms } => {
+                self.pause().await?;
+                tokio::time::sleep(Duration::from_millis(*for_ms)).await;
+                self.unpause().await?;
+            }
+            ServerFault::ClockStep { .. } | ServerFault::FailOver | ServerFault::FlushScripts => {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(super) async fn rewrite(&self, file: &str, content: &[u8]) -> Result<(), SetupError> {

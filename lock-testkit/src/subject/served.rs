@@ -61,7 +61,8 @@ pub trait Setup: Send + Sync + 'static {
     /// If none is to be had, with what to do about it.
     async fn store(&self) -> Result<Box<dyn ServedStore>, SetupError>;
 
-    /// What the store rounds a ttl up to, beyond a millisecond.
+    /// By how much a lease may last longer than asked for, beyond a millisecond: what the store
+    /// rounds a ttl up to, and how late it notices that one is over. No lease may be shorter.
     fn granularity(&self) -> Duration {
         Duration::ZERO
     }
@@ -214,8 +215,15 @@ impl World for ServedWorld {
     }
 }
 
-/// Does to a client's proxy what the plan says; `None` ends it.
-async fn disturb(proxy: &Proxy, fault: Option<&NetworkFault>) -> Result<bool, SetupError> {
+/// Does to the proxy in front of one client what a plan says; `None` ends it. `false` for what no
+/// network does: it is up to the client's [`Link`]. For a [`World`] of one's own.
+///
+/// # Errors
+/// If the proxy's port was taken while connections were refused.
+///
+/// # Cancel safety
+/// Safe to drop: the network may be disturbed or not.
+pub async fn disturb(proxy: &Proxy, fault: Option<&NetworkFault>) -> Result<bool, SetupError> {
     let both = [Direction::ToClient, Direction::ToServer];
     match fault {
         Some(NetworkFault::BlackHole { requests, replies }) => {

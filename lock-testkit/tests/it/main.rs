@@ -24,4 +24,5 @@ mod recording;
 mod report_page;
 mod sections;
 mod service;
+mod subjects;
 mod tls;

@@ -9,8 +9,8 @@ use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use lock_core::{
     Acquire, Acquisition, Alarms, Capabilities, Commit, Durability, Effect, Error, ErrorKind,
-    FencingToken, ForcedRelease, Grant, Hints, LockBackend, LockInfo, LockName, OwnerId, Peeked,
-    Refusal, Release, Renew, Renewal, Stored, Then, Ttl,
+    FencingToken, ForcedRelease, Grant, Hints, LockBackend, LockInfo, LockName, LossCause, OwnerId,
+    Peeked, Refusal, Release, Renew, Renewal, Stored, Then, Ttl,
 };
 
 use crate::record::{Holder, How, Keys, Seen, Written};
@@ -258,6 +258,13 @@ impl EtcdBackend {
                     last_commit: written.map(|w| FencingToken::new(w.token)),
                 });
             };
+            // A later token of the same lease has committed: this is a late duplicate.
+            if let Some(later) = written.filter(|w| w.token > token) {
+                return Ok(Stored::Lost {
+                    cause: LossCause::Displaced,
+                    last_commit: Some(FencingToken::new(later.token)),
+                });
+            }
             let lease = holder.lease;
             let mut after = seen.clone();
             after.record.written = Some(Written {

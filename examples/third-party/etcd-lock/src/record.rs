@@ -58,6 +58,12 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    /// Whether a token is the grant's, or one of those reserved with it.
+    pub(crate) fn covers(&self, token: FencingToken) -> bool {
+        let nth = token.get().checked_sub(self.token);
+        nth.is_some_and(|nth| nth < u64::from(self.reserved.max(1)))
+    }
+
     pub(crate) fn info(&self, expires_in: Duration) -> HolderInfo {
         let mut info = HolderInfo::unknown();
         info.owner = Some(self.owner);
@@ -157,7 +163,7 @@ impl Seen {
     /// The holder, if its lease is this very grant. The owner alone does not say so: an acquire that
     /// was held up on its way may have granted the lock to an owner that is long done with it.
     pub(crate) fn granted_as(&self, owner: OwnerId, token: FencingToken) -> Option<&Holder> {
-        self.held_by(owner).filter(|h| h.token == token.get())
+        self.held_by(owner).filter(|h| h.covers(token))
     }
 
     /// Whether this owner gave the last lease up or was forced out of it. A duplicate of its acquire

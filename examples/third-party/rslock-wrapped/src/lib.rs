@@ -1,5 +1,5 @@
 //! The public crate [`rslock`] behind the three calls that a test of locks makes: [`acquire`],
-//! [`extend`] and [`release`].
+//! [`extend`] and [`release`]; and [`Rslock`], which makes of it what lock-testkit drives by plans.
 //!
 //! It adds nothing and hides nothing: each call is one call of rslock's, and what rslock cannot say
 //! is not guessed. There is no backend of lock-core in it, because rslock has no token, no value and
@@ -9,10 +9,16 @@
 //! [`extend`]: Wrapped::extend
 //! [`release`]: Wrapped::release
 
+mod found;
+mod subject;
+
 use std::fmt;
 use std::time::Duration;
 
 use rslock::{Lock, LockError, LockManager};
+
+pub use found::{EXTENDS, TTL_MS, lost_extension, verdict};
+pub use subject::Rslock;
 
 /// One client of one or more Redis servers.
 #[derive(Clone, Debug)]

@@ -90,11 +90,15 @@ async fn remaining(stage: Stage) -> Ran {
             "a refusal by a lease with an end did not tell it",
         ));
     };
-    let slack = stage.slack(LONG).await?;
+    let slack = Stage::slack(LONG);
     let (least, most) = (
         LONG.saturating_sub(stage.now().since(sent))
             .saturating_sub(slack),
-        grant.ttl.as_duration().saturating_add(slack),
+        grant
+            .ttl
+            .as_duration()
+            .saturating_add(slack)
+            .saturating_add(stage.granularity().await?),
     );
     ensure(left >= least && left <= most, || {
         format!("a lease of {LONG:?} has {left:?} left, which is not from {least:?} to {most:?}")
@@ -181,7 +185,7 @@ async fn lasts(stage: Stage) -> Ran {
         a.granted(&a.asks_for(&name, ttl)?).await?;
         let (_, grant) = b.next(&name).await?;
         let lasted = stage.now().since(sent);
-        let least = ttl.saturating_sub(stage.slack(ttl).await?);
+        let least = ttl.saturating_sub(Stage::slack(ttl));
         // The store decided after the request was sent, so the lease cannot seem too short by delay.
         ensure(lasted >= least, || {
             format!("a lease of {ttl:?} was granted to another after {lasted:?}")

@@ -45,7 +45,7 @@ async fn written(
 
 async fn kept(stage: Stage) -> Ran {
     written(&stage, None).await?;
-    stage.sleep(SHORT.saturating_mul(4)).await;
+    stage.outlast(SHORT).await?;
     let hand = stage.hand().await?;
     hand.reads(&stage.name("x")?, "one").await?;
     HOLDS
@@ -53,7 +53,7 @@ async fn kept(stage: Stage) -> Ran {
 
 async fn kept_so_long(stage: Stage) -> Ran {
     written(&stage, Some(Duration::from_secs(3_600))).await?;
-    stage.sleep(SHORT.saturating_mul(4)).await;
+    stage.outlast(SHORT).await?;
     let hand = stage.hand().await?;
     hand.reads(&stage.name("x")?, "one").await?;
     HOLDS
@@ -70,7 +70,7 @@ async fn forgotten(stage: Stage) -> Ran {
 
 async fn tokens(stage: Stage) -> Ran {
     let before = written(&stage, Some(Duration::ZERO)).await?;
-    stage.sleep(SHORT.saturating_mul(4)).await;
+    stage.outlast(SHORT).await?;
     let hand = stage.hand().await?;
     let (_, next) = hand.next("x").await?;
     ensure(next.token > before.token, || {
@@ -90,7 +90,7 @@ async fn spared(stage: Stage) -> Ran {
     renew.forget_after = Some(Duration::ZERO);
     renew.spare_state = true;
     let _answers = hand.backend.renew(&[renew]).await;
-    stage.sleep(SHORT.saturating_mul(4)).await;
+    stage.outlast(SHORT).await?;
     hand.reads(&plain.name, "one").await?;
     HOLDS
 }

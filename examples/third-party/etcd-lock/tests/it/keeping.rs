@@ -12,6 +12,7 @@ use lock_core::{
     Renew, Renewal, Then,
 };
 
+use crate::member::Member;
 use crate::server::Server;
 use crate::{
     asks, commits, granted, granted_in_time, in_time, is_committed, name, owner, refused, renewed,
@@ -30,7 +31,7 @@ async fn it_declares_what_it_keeps() {
 
 #[tokio::test]
 async fn tokens_increase_over_release_expiry_force_restart_and_the_loss_of_everything() {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     let backend = server.backend().await;
     let mut last = FencingToken::new(0);
     for round in 0..6 {
@@ -63,7 +64,7 @@ async fn tokens_increase_over_release_expiry_force_restart_and_the_loss_of_every
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_crash_of_the_store() {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     let backend = server.backend().await;
     let request = asks("x", owner());
     let grant = granted(&backend, &request).await;
@@ -84,7 +85,7 @@ async fn what_was_acknowledged_survives_a_crash_of_the_store() {
 
 #[tokio::test]
 async fn a_cluster_keeps_what_it_acknowledged_when_a_member_is_lost() {
-    let mut servers = Server::start_many(3).await;
+    let mut servers = Member::start_many(3).await;
     let urls: Vec<String> = servers.iter().map(|s| s.url().to_owned()).collect();
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
     let backend = EtcdBackend::connect(&urls, "lock/").await.unwrap();
@@ -146,7 +147,7 @@ async fn no_commit_is_written_after_the_end_of_its_lease() {
 
 #[tokio::test]
 async fn a_step_on_a_store_that_is_down_fails_and_the_backend_recovers() {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     let backend = server.backend().await;
     server.kill().await;
     let error = backend.acquire(&asks("x", owner())).await.unwrap_err();
@@ -161,7 +162,7 @@ async fn a_step_on_a_store_that_is_down_fails_and_the_backend_recovers() {
 
 #[tokio::test]
 async fn whatever_frees_the_lock_is_hinted_also_after_the_watch_broke() {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     let backend = server.backend().await;
     let mut request = asks("x", owner());
     granted(&backend, &request).await;

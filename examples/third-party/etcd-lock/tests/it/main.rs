@@ -13,6 +13,7 @@
 mod client;
 mod faults;
 mod keeping;
+mod member;
 mod server;
 mod steps;
 
