@@ -82,9 +82,9 @@ fn failed(e: redis::RedisError) -> Error {
 
 /// A server, or two of which one takes over.
 pub(super) enum Server {
-    One(RedisServer),
+    One(Box<RedisServer>),
     Pair {
-        pair: RedisFailover,
+        pair: Box<RedisFailover>,
         /// Whether the replica has got everything when it takes over.
         is_in_step: bool,
         has_failed_over: AtomicBool,
@@ -158,7 +158,7 @@ impl RedisGround {
 
     /// A primary and its replica.
     pub(super) async fn pair(make: Make, is_in_step: bool) -> Result<Arc<dyn Ground>, SetupError> {
-        let pair = RedisFailover::start().await?;
+        let pair = Box::new(RedisFailover::start().await?);
         if !is_in_step {
             pair.cut_link().await?;
         }
@@ -179,7 +179,7 @@ impl RedisGround {
         let options = RedisServerOptions::new()
             .config(&format!("maxmemory {room}"))
             .config("maxmemory-policy allkeys-lru");
-        let server = Arc::new(Server::One(options.start().await?));
+        let server = Arc::new(Server::One(Box::new(options.start().await?)));
         let cache = Cache::fill(&server).await?;
         Ok(Arc::new(Self {
             server,
@@ -190,7 +190,7 @@ impl RedisGround {
 
     async fn with(options: RedisServerOptions, make: Make) -> Result<Arc<dyn Ground>, SetupError> {
         Ok(Arc::new(Self {
-            server: Arc::new(Server::One(options.start().await?)),
+            server: Arc::new(Server::One(Box::new(options.start().await?))),
             make,
             cache: None,
         }))
