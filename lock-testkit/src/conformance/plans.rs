@@ -160,13 +160,14 @@ impl Campaign {
         format!("{plans} plans")
     }
 
-    /// Runs one plan and judges it. What it shows of liveness counts only if it shows it again.
+    /// Runs one plan and judges it. What a machine that is late
+    /// may seem to show counts only if it is shown again.
     async fn one(&self, plan: &Plan) -> Result<Option<Finding>, Broken> {
         let found = self.attempt(plan).await?;
         let Some(property) = found.as_ref().map(|found| found.violation.property) else {
             return Ok(None);
         };
-        if !verdict::is_of_liveness(property) {
+        if !verdict::is_of_time(property) {
             return Ok(found);
         }
         let again = self.attempt(plan).await?;

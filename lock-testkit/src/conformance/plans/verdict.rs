@@ -38,11 +38,13 @@ pub(super) fn judge(
     }
 }
 
-/// Whether the property is one of liveness: a machine that is late may seem to break it once.
-pub(super) const fn is_of_liveness(property: Property) -> bool {
+/// Whether a machine that is late may seem to break the property once: those of liveness, and that a
+/// grant is not handed out too late, since time passes between the client's look at its clock and
+/// the record of it.
+pub(super) const fn is_of_time(property: Property) -> bool {
     matches!(
         property,
-        Property::Lv1 | Property::Lv2 | Property::Lv3 | Property::Lv4
+        Property::Ls2 | Property::Lv1 | Property::Lv2 | Property::Lv3 | Property::Lv4
     )
 }
 
