@@ -49,6 +49,9 @@ pub struct Held {
     pub value: Read,
     /// When the client stops believing in the lease, if nothing prolongs it.
     pub valid_until: Moment,
+    /// When the client last found that the lease was not over, before it handed it out; `None` if it
+    /// did not look.
+    pub handed_out: Option<Moment>,
     /// Whether an earlier request of the acquire has no answer yet, and may arrive when this lease
     /// is over: it then takes the lock for nobody.
     pub repeated: bool,
@@ -65,6 +68,7 @@ impl Held {
             token,
             value: Read::Unseen,
             valid_until,
+            handed_out: None,
             repeated: false,
             inner: Box::new(()),
         }

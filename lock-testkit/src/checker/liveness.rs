@@ -35,7 +35,7 @@ mod turns;
 
 pub use limits::{Fifo, Limits};
 
-use crate::history::{History, Operation};
+use crate::history::{History, NEVER, Operation, Outcome, Step};
 use crate::spec::{Bound, Property, Violation};
 
 /// Finds where a history stands still. Of each key and property it gives the first violation; the
@@ -46,7 +46,8 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Violation> {
     let Some(healed) = history.healed_at() else {
         return found.all;
     };
-    let operations = history.operations();
+    let operations = with_leavers(history, healed);
+    let operations = operations.as_slice();
     for (_, members) in history.by_key() {
         let key = Key {
             operations,
@@ -66,6 +67,36 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Violation> {
         }
     }
     found.all
+}
+
+/// The operations of a history, where whoever left a line after the heal was refused. The lock may
+/// have been kept for it, which the limits allow for, but it did not get it: taken for a grant that
+/// nobody saw, each who waits in vain would excuse the lock that kept it waiting.
+fn with_leavers(history: &History, healed: u64) -> Vec<Operation> {
+    let mut operations = history.operations().to_vec();
+    let leaves = |o: &Operation| {
+        o.step == Step::Release && o.outcome == Outcome::Done && o.token == 0 && o.invoked >= healed
+    };
+    let mut left: Vec<Operation> = operations.iter().copied().filter(leaves).collect();
+    left.sort_unstable_by_key(|o| (o.client, o.task, o.key, o.invoked));
+    for operation in &mut operations {
+        let waited = operation.step == Step::Acquire
+            && operation.outcome == Outcome::Unknown
+            && operation.invoked >= healed
+            && operation.returned != NEVER;
+        if !waited {
+            continue;
+        }
+        let who = (operation.client, operation.task, operation.key);
+        let from = left.partition_point(|o| {
+            (o.client, o.task, o.key, o.invoked) < (who.0, who.1, who.2, operation.invoked)
+        });
+        let next = left.get(from).filter(|o| (o.client, o.task, o.key) == who);
+        if next.is_some_and(|o| o.invoked <= operation.returned) {
+            operation.outcome = Outcome::Refused;
+        }
+    }
+    operations
 }
 
 /// The operations of one key.

@@ -211,9 +211,12 @@ impl Turn<'_> {
             Read::Text(text) => serde_json::from_str(text).unwrap_or_default(),
             Read::Nothing | Read::Unseen => Vec::new(),
         };
+        let now = recorder.now();
+        // This thread may have been held up since the client looked.
+        let looked = held.handed_out.filter(|_| now >= held.valid_until);
         Hold {
+            believed_from: looked.unwrap_or(now),
             held,
-            believed_from: recorder.now(),
             over_at: None,
             written,
         }

@@ -72,6 +72,7 @@ impl StepClient {
         let mut hints: Option<Hints> = None;
         let mut failures = 0_u32;
         let mut stands_in_line = false;
+        let mut renamed = 0_u32;
         loop {
             let sent = self.clock.now();
             match self.backend.acquire(request).await {
@@ -88,11 +89,22 @@ impl StepClient {
                         hints = self.backend.watch(&request.name).await.ok();
                     }
                     if !(is_new && hints.is_some()) {
-                        self.wait(hints.as_mut(), refusal.holder_expires_in, deadline)
-                            .await;
+                        let left = refusal.holder_expires_in;
+                        let has_ended = self.wait(hints.as_mut(), left, deadline).await;
+                        if has_ended {
+                            hints = None;
+                        }
                     }
                 }
-                Ok(_) => request.owner = OwnerId::draw(&*self.entropy),
+                Ok(_) if self.clock.now() >= deadline && renamed > 0 => {
+                    return Ok(Acquired::Refused {
+                        repeated: failures > 0,
+                    });
+                }
+                Ok(_) => {
+                    renamed = renamed.saturating_add(1);
+                    request.owner = OwnerId::draw(&*self.entropy);
+                }
                 Err(error) if error.effect() == Effect::Unknown && failures < self.retries => {
                     failures = failures.saturating_add(1);
                 }
@@ -125,42 +137,45 @@ impl StepClient {
             token: grant.token,
             sequence: AtomicU32::new(1),
         };
-        let held = Held {
+        let mut held = Held {
             key: request.name.as_str().to_owned(),
             token: grant.token.get(),
             value: grant.state.as_ref().map_or(Read::Nothing, text_of),
             valid_until,
+            handed_out: None,
             repeated,
             inner: Box::new(lease),
         };
-        if self.clock.now() < valid_until {
+        let now = self.clock.now();
+        if now < valid_until {
+            held.handed_out = Some(now);
             Acquired::Held(held)
         } else {
             Acquired::Late(held)
         }
     }
 
-    /// Waits for a hint, the end of the holder's lease, the time to ask again, or the deadline.
+    /// Waits for a hint, the end of the holder's lease, the time to ask again, or the deadline; whether
+    /// there will be no more hints.
     async fn wait(
         &self,
         hints: Option<&mut Hints>,
         expires_in: Option<Duration>,
         deadline: Moment,
-    ) {
+    ) -> bool {
         let now = self.clock.now();
         let expiry = expires_in.map(|left| now.after(left.saturating_add(TICK)));
         let Some(hints) = hints else {
             let until = now.after(self.poll).min(deadline);
-            return self
-                .clock
-                .sleep_until(expiry.map_or(until, |e| e.min(until)))
-                .await;
+            let until = expiry.map_or(until, |e| e.min(until));
+            self.clock.sleep_until(until).await;
+            return false;
         };
         let until = expiry.map_or(deadline, |e| e.min(deadline));
         tokio::select! {
             biased;
-            _ = hints.next() => {}
-            () = self.clock.sleep_until(until) => {}
+            hint = hints.next() => hint.is_none(),
+            () = self.clock.sleep_until(until) => false,
         }
     }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{LockBackend, MemoryBackend};
+use lock_core::{Clock, LockBackend, MemoryBackend, Moment};
 use lock_testkit::checker::liveness::Limits;
 use lock_testkit::history::{History, Operation, Outcome, Step};
 use lock_testkit::hunt::{Plans, hunt_virtual};
 use lock_testkit::judge::{Rules, judge};
 use lock_testkit::plan::{Act, End, Mix, Plan, PlannedFault, Work};
 use lock_testkit::run::run_virtual;
-use lock_testkit::spec::{Verdict, Violation};
+use lock_testkit::spec::{Property, Verdict, Violation};
 use lock_testkit::subject::{Simulated, Store, Traits};
 use lock_testkit::{Fault, StepKind, Weather};
 
@@ -127,4 +127,46 @@ fn a_release_may_end_the_lease_of_a_late_request_of_its_owner() {
     let release = history.operations().iter().find(is_release).unwrap();
     assert_eq!(release.outcome, Outcome::Unknown, "{}", lines(&history));
     assert_eq!(judged(&late, &history), None);
+}
+
+/// A store with a line whose leases never end: nobody who waits is told, and each gives up in turn.
+#[test]
+fn a_line_excuses_no_lease_that_never_ends() {
+    let hold = |wait_ms| Act::Hold {
+        key: 0,
+        wait_ms,
+        work: Vec::new(),
+        end: End::Abandon,
+    };
+    let plan = Plan {
+        seed: 1,
+        ttl_ms: 100,
+        keys: 1,
+        weather: Weather::new(0, 0, 25),
+        clients: vec![vec![vec![hold(0)]], vec![vec![Act::Rest { ms: 1 }]]],
+        faults: Vec::new(),
+    };
+    // A clock that stands still is what ends no lease.
+    let stopped = Simulated::new("never ends", traits(), |_seed, _clock| {
+        Box::new(Memory(MemoryBackend::with_clock(Arc::new(Stopped))))
+    });
+    let history = run_virtual(&plan, &stopped).unwrap();
+    let found = judged(&plan, &history).map(|violation| violation.property);
+    assert_eq!(found, Some(Property::Lv1), "{}", lines(&history));
+    let history = run_virtual(&plan, &memory()).unwrap();
+    assert_eq!(judged(&plan, &history), None);
+}
+
+#[derive(Debug)]
+struct Stopped;
+
+#[async_trait::async_trait]
+impl Clock for Stopped {
+    fn now(&self) -> Moment {
+        Moment::from_nanos(1_000_000)
+    }
+
+    async fn sleep_until(&self, _moment: Moment) {
+        std::future::pending().await
+    }
 }

@@ -10,6 +10,26 @@ use crate::spec::Property;
 /// No moment of a small history is later.
 const END: u64 = 120;
 
+/// Who gave up in a line after the heal was refused.
+fn told(all: &[Operation], healed: u64) -> Vec<Operation> {
+    let mut told = all.to_vec();
+    for o in &mut told {
+        if (o.step, o.outcome) != (Step::Acquire, Outcome::Unknown) || o.invoked < healed {
+            continue;
+        }
+        let is_leave = |r: &&Operation| {
+            (r.step, r.outcome, r.token) == (Step::Release, Outcome::Done, 0)
+                && (r.client, r.task, r.key) == (o.client, o.task, o.key)
+                && r.invoked >= o.invoked
+        };
+        let leave = all.iter().filter(is_leave).map(|r| r.invoked).min();
+        if o.returned != NEVER && leave.is_some_and(|at| at <= o.returned) {
+            o.outcome = Outcome::Refused;
+        }
+    }
+    told
+}
+
 #[derive(Clone, Copy)]
 struct Hold {
     at: usize,
@@ -89,6 +109,8 @@ pub(super) fn brute(all: &[Operation], healed: Option<u64>, limits: &Limits) -> 
     let Some(healed) = healed else {
         return BTreeSet::new();
     };
+    let all = told(all, healed);
+    let all = all.as_slice();
     let holds = (0..all.len()).filter_map(|at| hold(all, at, limits, healed));
     let holds: Vec<Hold> = holds.collect();
     let mut found = BTreeSet::new();
