@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use lock_core::{Error, LockBackend, LockClient, LockClientBuilder};
+use lock_core::{Error, LockBackend, LockClient, LockClientBuilder, LockOptionsBuilder};
 
 use crate::options::{self, CLIENT_OPTIONS};
 use crate::requirement::{self, Requirement};
@@ -70,6 +70,7 @@ pub async fn connect(url: &str) -> Result<LockClient, Error> {
 pub struct Connector {
     schemes: BTreeMap<String, Scheme>,
     required: Vec<Requirement>,
+    defaults: LockOptionsBuilder,
 }
 
 #[derive(Clone)]
@@ -125,6 +126,13 @@ impl Connector {
         self
     }
 
+    /// The options of its clients where the URL does not say otherwise.
+    #[must_use]
+    pub fn defaults(mut self, options: LockOptionsBuilder) -> Self {
+        self.defaults = options;
+        self
+    }
+
     /// A client of the store at this URL.
     ///
     /// # Errors
@@ -155,7 +163,7 @@ impl Connector {
         known.sort_unstable();
         url.only(&known)?;
         // All of the URL is checked before anything is sent.
-        let options = options::take(&mut url)?;
+        let options = options::take(&mut url, self.defaults.clone())?;
         let mut required = options::take_requirements(&mut url)?;
         required.extend(&self.required);
         let backend = match registered {

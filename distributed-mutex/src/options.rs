@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lock_core::{Error, LockOptions};
+use lock_core::{Error, LockOptions, LockOptionsBuilder};
 
 use crate::duration;
 use crate::requirement::Requirement;
@@ -23,9 +23,11 @@ pub(crate) const CLIENT_OPTIONS: [&str; 11] = [
     "ttl",
 ];
 
-/// Takes the client's options out of the URL.
-pub(crate) fn take(url: &mut StoreUrl) -> Result<LockOptions, Error> {
-    let mut options = LockOptions::builder();
+/// Takes the client's options out of the URL; what it does not say is as it was.
+pub(crate) fn take(
+    url: &mut StoreUrl,
+    mut options: LockOptionsBuilder,
+) -> Result<LockOptions, Error> {
     if let Some(length) = take_length(url, "ttl")? {
         options = options.ttl(length);
     }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use lock_core::LockOptions;
+
 use super::{CLIENT_OPTIONS, take, take_requirements};
 use crate::requirement::Requirement;
 use crate::url::StoreUrl;
@@ -15,7 +17,7 @@ fn every_option_of_the_client_is_read() {
          &poll_max=50ms&max_state_bytes=1000&forget_after=1h&label=me%20there&require=push",
     );
     assert!(url.only(&CLIENT_OPTIONS).is_ok());
-    let options = take(&mut url).unwrap();
+    let options = take(&mut url, LockOptions::builder()).unwrap();
     assert_eq!(options.ttl().as_duration(), Duration::from_secs(9));
     assert_eq!(options.renew_interval(), Duration::from_secs(2));
     assert_eq!(options.drift_allowance(), Duration::from_millis(100));
@@ -45,7 +47,7 @@ fn an_option_with_a_wrong_value_is_refused_with_its_form() {
         ("poll_min=5s", "the shortest pause"),
         ("ttl=hunter2", "must be"),
     ] {
-        let error = take(&mut url(query)).unwrap_err();
+        let error = take(&mut url(query), LockOptions::builder()).unwrap_err();
         let shown = format!("{error} {error:?}");
         assert!(
             shown.contains(part) && !shown.contains("hunter2"),

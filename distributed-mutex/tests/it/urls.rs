@@ -1,9 +1,10 @@
 //! What a URL may say, and what is said of it.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use distributed_mutex::{
-    Connector, Error, ErrorKind, LockClient, MemoryBackend, Requirement, connect,
+    Connector, Error, ErrorKind, LockClient, LockOptions, MemoryBackend, Requirement, connect,
 };
 use lock_testkit::service::RedisServer;
 
@@ -77,6 +78,16 @@ async fn options_of_the_backend_reach_it() {
         assert!(error.to_string().contains("lies between"), "{error}");
     }
     assert!(!file.path().exists());
+}
+
+#[tokio::test]
+async fn what_the_url_says_goes_before_the_programs_defaults() {
+    let (ttl, patience) = (Duration::from_secs(3), Duration::from_secs(4));
+    let defaults = LockOptions::builder().ttl(ttl).patience(patience);
+    let connector = Connector::new().defaults(defaults);
+    let locks = connector.connect("memory:?ttl=7s").await.unwrap();
+    assert_eq!(locks.options().ttl().as_millis(), 7000);
+    assert_eq!(locks.options().patience(), patience);
 }
 
 #[tokio::test]
