@@ -71,6 +71,20 @@ pub struct Finding {
     pub took: Duration,
 }
 
+impl Finding {
+    /// What the first plan that was run showed; whoever ran more of them says so.
+    #[must_use]
+    pub const fn new(plan: Plan, history: History, violation: Violation) -> Self {
+        Self {
+            plan,
+            history,
+            violation,
+            cases: 1,
+            took: Duration::ZERO,
+        }
+    }
+}
+
 /// Runs up to so many plans in virtual time, and returns the first on which the judge finds
 /// something, made smaller as long as the judge still finds the same property broken.
 ///

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::history::{Belief, History, Key, Outcome, Step};
+use crate::history::{Belief, History, Key, Operation, Outcome, Step};
 use crate::spec::{Bound, Property, Violation};
 
 /// Finds beliefs that overlap ([`Property::Me2`]) and grants that came too late
@@ -15,7 +15,9 @@ use crate::spec::{Bound, Property, Violation};
 /// Of each key and property it gives the first violation, and of two beliefs at once both the first
 /// between clients and the first between tasks of one client. Beliefs overlap if one begins before
 /// the other's end. One that ends as it begins came too late, unless its task gave the lock back at
-/// that very moment. The culprits are the acquires of the tokens.
+/// that very moment. The culprits are the acquires of the tokens; where there are none, also what
+/// shows how it came about: the release by somebody else that let the second in, and the end of the
+/// first.
 ///
 /// A holder from whom the lock was taken by force is told a moment later, so its belief is passed
 /// over; where it is not known who that was, all beliefs in that lock are.
@@ -83,8 +85,37 @@ fn overlaps(history: &History, beliefs: &[&Belief]) -> Vec<Violation> {
     }
     let pairs = [strangers, siblings].into_iter().flatten();
     pairs
-        .map(|(one, other)| violation(history, Property::Me2, &[one, other]))
+        .map(|(one, other)| {
+            let mut found = violation(history, Property::Me2, &[one, other]);
+            if (one.token, other.token) == (0, 0) {
+                found.culprits.extend(releases(history, one, other));
+            }
+            found
+        })
         .collect()
+}
+
+/// The last release by somebody else between the beginnings of two beliefs at once, and that with
+/// which the first of them ended.
+fn releases(history: &History, one: &Belief, other: &Belief) -> Vec<usize> {
+    let asked = acquire(history, other).and_then(|at| history.operations().get(at));
+    let granted = asked.map_or(other.from, |o| o.returned);
+    let operations = history.operations().iter().enumerate();
+    let releases = operations
+        .filter(|(_, o)| o.key == one.key && matches!(o.step, Step::CommitRelease | Step::Release));
+    let is_own = |o: &Operation| (o.client, o.task) == (one.client, one.task);
+    let between =
+        |o: &Operation| o.outcome == Outcome::Done && o.invoked > one.from && o.invoked < granted;
+    let mut by_another = None;
+    let mut own = None;
+    for (at, o) in releases {
+        match is_own(o) {
+            true if o.invoked > other.from && own.is_none() => own = Some(at),
+            false if between(o) => by_another = Some(at),
+            _ => {}
+        }
+    }
+    by_another.into_iter().chain(own).collect()
 }
 
 /// The belief that lasts longest, and the one that does among all others' beliefs.

@@ -39,6 +39,7 @@ pub(super) fn lanes(words: &Words<'_>, violation: &Violation, core: &[usize]) ->
 impl<'a> Picture<'a> {
     fn new(words: &'a Words<'a>, violation: &Violation, core: &[usize]) -> Self {
         let history = words.history;
+        let core_places = core;
         let named = core.iter().zip('A'..).filter_map(|(at, letter)| {
             let star = if violation.culprits.contains(at) {
                 "*"
@@ -50,7 +51,10 @@ impl<'a> Picture<'a> {
         let core: Vec<(String, &Operation)> = named.collect();
         let tokens: Vec<(Key, u64)> = core.iter().map(|(_, of)| (of.key, of.token)).collect();
         let is_named = |key: Key, token: u64| tokens.contains(&(key, token));
-        let bars = bars(history, violation.bound, is_named);
+        let mut bars = bars(history, violation.bound, is_named);
+        // Leases without tokens are told apart by their grants.
+        let is_core = |grant: usize| core_places.contains(&grant);
+        bars.retain(|bar| bar.token != 0 || is_core(bar.grant));
         let moments: Vec<u64> = core.iter().flat_map(|(_, of)| moments_of(of)).collect();
         let from = moments.iter().min().copied().unwrap_or_default();
         let until = moments.iter().max().copied().unwrap_or_default();
@@ -157,7 +161,10 @@ impl<'a> Picture<'a> {
             self.lane(lane, &axis, &mut grid);
         }
         for bar in &self.bars {
-            let mut label = format!("token {}", brief(bar.token));
+            let mut label = match bar.token {
+                0 => "lease".to_owned(),
+                token => format!("token {}", brief(token)),
+            };
             if self.has_keys {
                 label.push_str(&format!(" {}", self.words.key(bar.key)));
             }

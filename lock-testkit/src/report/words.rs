@@ -43,6 +43,7 @@ impl Words<'_> {
             (_, token) => format!(" under token {token}"),
         };
         match (of.step, of.outcome) {
+            (Step::Acquire, Outcome::Done) if of.token == 0 => format!("the grant to {who}"),
             (Step::Acquire, Outcome::Done) => {
                 format!("the grant of token {} to {who}", of.token)
             }
@@ -121,6 +122,7 @@ impl Words<'_> {
             text.push_str(&format!(", value {}", self.value(of.value)));
         }
         let outcome = match (of.step, of.outcome) {
+            (Step::Acquire, Outcome::Done) if of.token == 0 => "granted".to_owned(),
             (Step::Acquire, Outcome::Done) => format!("granted token {}", of.token),
             (_, Outcome::Done) => "done".to_owned(),
             (_, Outcome::NotApplied) => "failed without effect".to_owned(),

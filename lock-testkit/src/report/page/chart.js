@@ -5,6 +5,11 @@ const AXIS = 30;
 const HEIGHTS = { operation: 26, belief: 13, lease: 26, mark: 24 };
 const TALLEST = 16000;
 
+// A lease by its token, where the lock has tokens.
+function nameOf(lease) {
+  return lease.token === '0' ? ['lease'] : ['token ' + lease.token, lease.token];
+}
+
 class Chart {
   constructor(canvas) {
     this.canvas = canvas;
@@ -257,9 +262,9 @@ class Chart {
     if (this.x(item.sureUntil) > GUTTER && item.sureUntil > item.sureFrom) {
       pen.fillStyle = colours.sure;
       pen.fillRect(from, top + inset, until - from, height - 2 * inset);
-      this.label(['token ' + item.token, item.token], from, until, top, height, colours['sure-ink'], CORE.has(item.grant));
+      this.label(nameOf(item), from, until, top, height, colours['sure-ink'], CORE.has(item.grant));
     } else {
-      this.label(['token ' + item.token, item.token], left, right, top, height, colours.ink, false);
+      this.label(nameOf(item), left, right, top, height, colours.ink, false);
     }
     if (CORE.has(item.grant)) {
       pen.strokeStyle = colours.ink;

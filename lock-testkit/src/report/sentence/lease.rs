@@ -99,6 +99,14 @@ impl Culprits<'_> {
             words.full(one),
             words.full(other)
         );
+        let is_by_third = |of: &Operation| {
+            is_end(of)
+                && ![(one.client, one.task), (other.client, other.task)]
+                    .contains(&(of.client, of.task))
+        };
+        if let Some(release) = self.find(is_by_third) {
+            text.push_str(&format!(", let in by {}", words.full(release)));
+        }
         let spans: Vec<String> = [one, other]
             .into_iter()
             .filter_map(|of| self.belief(of))
