@@ -93,7 +93,7 @@ impl SqliteOptions {
             path,
             namespace: String::new(),
             claim_time: Duration::from_millis(500),
-            busy_timeout: Duration::from_secs(2),
+            busy_timeout: Duration::from_secs(5),
             wake_ups: true,
             allow_network_file_system: false,
         })
@@ -116,9 +116,9 @@ impl SqliteOptions {
         self
     }
 
-    /// For how long a step waits while other processes write: 1 ms to 60 s, and 2 s by default, which
-    /// is some hundred steps of others on a slow disk. After it nothing was done. For a lock with a
-    /// short ttl set it below a third of that.
+    /// For how long a step waits while other processes write: 1 ms to 60 s, and 5 s by default, which
+    /// is some hundred steps of others on a slow disk. After it nothing was done. A step that nobody
+    /// waits for any more ends sooner.
     #[must_use]
     pub fn busy_timeout(mut self, length: Duration) -> Self {
         self.busy_timeout = length;

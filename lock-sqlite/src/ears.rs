@@ -139,6 +139,11 @@ impl Ears {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether this client is told of anything.
     pub(crate) fn listen(&self) -> bool {
         self.listens.load(Ordering::Relaxed)
@@ -154,21 +159,24 @@ impl Ears {
         Ok(made)
     }
 
-    fn try_make(&self, client: ClientId, file: &Path) -> io::Result<fs::File> {
+    /// Makes the folder, with the file's permissions, unless it is there.
+    pub(crate) fn make_folder(&self, file: &Path) -> io::Result<()> {
         let mode = fs::metadata(file)?.mode() & 0o666;
         // Who may read may enter.
-        let enter = (mode >> 2) & 0o111;
+        let mode = mode | ((mode >> 2) & 0o111);
+        match fs::DirBuilder::new().mode(mode).create(&self.folder) {
+            Ok(()) => fs::set_permissions(&self.folder, fs::Permissions::from_mode(mode)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn try_make(&self, client: ClientId, file: &Path) -> io::Result<fs::File> {
+        let mode = fs::metadata(file)?.mode() & 0o666;
         let path = self.folder.join(ear_name(client));
-        let folder_mode = mode | enter;
         let mut made = Ok(());
         for _ in 0..10 {
-            match fs::DirBuilder::new().mode(folder_mode).create(&self.folder) {
-                Ok(()) => {
-                    fs::set_permissions(&self.folder, fs::Permissions::from_mode(folder_mode))?;
-                }
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(e),
-            }
+            self.make_folder(file)?;
             made = make_fifo(&path);
             // Not found: a client that left has just removed the empty folder.
             if !matches!(&made, Err(e) if e.kind() == io::ErrorKind::NotFound) {
@@ -183,11 +191,11 @@ impl Ears {
 
     /// Removes the FIFO of this client, and the folder if it was the last.
     pub(crate) fn remove(&self, client: ClientId) {
+        // Whoever cannot remove it leaves it to the next client's sweep.
         if self.listens.swap(false, Ordering::Relaxed) {
-            // Whoever cannot remove it leaves it to the next client's sweep.
             drop(fs::remove_file(self.folder.join(ear_name(client))));
-            drop(fs::remove_dir(&self.folder));
         }
+        drop(fs::remove_dir(&self.folder));
     }
 
     /// Says that this client watches the name.

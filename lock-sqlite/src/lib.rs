@@ -42,6 +42,7 @@ mod record;
 mod rows;
 mod steps;
 mod store;
+mod turn;
 mod wakeups;
 
 pub use backend::SqliteBackend;

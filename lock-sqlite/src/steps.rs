@@ -57,6 +57,8 @@ pub(crate) struct RenewStep(pub(crate) Vec<Renew>);
 impl Step for RenewStep {
     type Answer = Vec<Result<Renewal, Error>>;
     const WRITES: bool = true;
+    // A lease ends with the boot anyway, and a process that dies takes nothing with it.
+    const SYNCS: bool = false;
 
     async fn run(self, tx: &mut Tx<'_>) -> Result<Self::Answer, Failure> {
         let mut answers = Vec::with_capacity(self.0.len());

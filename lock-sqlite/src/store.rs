@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lock_core::{Clock, Entropy, Moment, SystemClock, SystemEntropy};
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use crate::clock::{BootClock, Now};
 use crate::config::SqliteOptions;
@@ -20,6 +20,7 @@ use crate::ears::{Ears, Push};
 use crate::error::{Failure, Phase};
 use crate::file::{self, Identity};
 use crate::record::ClientId;
+use crate::turn::Turnstile;
 
 /// One atomic action on the file.
 pub(crate) trait Step: Send + 'static {
@@ -27,6 +28,8 @@ pub(crate) trait Step: Send + 'static {
     type Answer: Send + 'static;
     /// Whether it may change something, and so needs the write lock.
     const WRITES: bool;
+    /// Whether it is on the disk before it is acknowledged. What ends with the boot need not be.
+    const SYNCS: bool = true;
 
     /// What it does within its transaction.
     fn run(self, tx: &mut Tx<'_>) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
@@ -55,13 +58,21 @@ pub(crate) struct Store {
     options: SqliteOptions,
     boot_clock: BootClock,
     clock: Arc<dyn Clock>,
+    slot: Mutex<Slot>,
+}
+
+/// What one step at a time has.
+struct Slot {
     /// `None` before the first step and after a failure that spoilt the connection.
-    slot: Mutex<Option<Open>>,
+    open: Option<Open>,
+    turnstile: Turnstile,
 }
 
 struct Open {
     connection: SqliteConnection,
     identity: Identity,
+    /// Whether a commit is synced.
+    syncs: bool,
 }
 
 impl fmt::Debug for Store {
@@ -79,15 +90,19 @@ const PAUSE_MS: (u64, u64) = (1, 16);
 
 impl Store {
     pub(crate) fn new(options: SqliteOptions, client: ClientId) -> Result<Self, Failure> {
+        let ears = Ears::beside(&options.path);
         Ok(Self {
             at: options.shown(),
             namespace: options.namespace.clone(),
             claim_time: options.claim_time,
             client,
-            ears: Ears::beside(&options.path),
+            slot: Mutex::new(Slot {
+                open: None,
+                turnstile: Turnstile::at(ears.folder().to_owned()),
+            }),
+            ears,
             boot_clock: BootClock::of_this_machine()?,
             clock: Arc::new(SystemClock::new()),
-            slot: Mutex::new(None),
             options,
         })
     }
@@ -95,29 +110,54 @@ impl Store {
     /// Runs the step as one transaction.
     pub(crate) async fn run<S: Step>(self: &Arc<Self>, step: S) -> Result<S::Answer, Failure> {
         let store = Arc::clone(self);
-        // CANCEL: the task goes on when the caller is gone: the step happens or not, as a whole.
-        let running = tokio::spawn(async move { store.step(step).await });
-        match running.await {
-            Ok(result) => result,
-            Err(e) if e.is_panic() => Err(Failure::internal("a step panicked").because(e)),
-            Err(e) => Err(Failure::internal("the runtime ended during a step").because(e)),
-        }
+        let (mut caller, answer) = oneshot::channel();
+        // CANCEL: the task goes on when the caller is gone: the step happens or not, as a whole, and
+        // does not if it has not begun.
+        drop(tokio::spawn(async move {
+            let result = store.step(step, &mut caller).await;
+            drop(caller.send(result));
+        }));
+        answer.await.unwrap_or_else(|e| {
+            let what = "a step ended without an answer: it panicked, or its runtime ended";
+            Err(Failure::internal(what).because(e))
+        })
     }
 
-    async fn step<S: Step>(&self, step: S) -> Result<S::Answer, Failure> {
+    async fn step<S: Step>(
+        &self,
+        step: S,
+        caller: &mut oneshot::Sender<Result<S::Answer, Failure>>,
+    ) -> Result<S::Answer, Failure> {
         let deadline = self.clock.now().after(self.options.busy_timeout);
         let mut slot = tokio::select! {
             slot = self.slot.lock() => slot,
+            () = caller.closed() => return Err(self.locked_out()),
             () = self.clock.sleep_until(deadline) => return Err(self.locked_out()),
         };
-        // Taken out, so that a runtime that ends half-way drops it, and with it the transaction.
-        let mut open = match slot.take() {
-            Some(open) => open,
-            None => self.open(deadline).await?,
+        let Slot { open, turnstile } = &mut *slot;
+        if open.is_none() {
+            // The folder may be another, too.
+            turnstile.forget();
+            *open = Some(self.open(deadline).await?);
+        }
+        let turn = async {
+            match S::WRITES {
+                true => turnstile.enter(&*self.clock, deadline).await,
+                false => None,
+            }
         };
-        let (result, good) = self.transact(&mut open, step, deadline).await;
+        let turn = tokio::select! {
+            turn = turn => turn,
+            () = caller.closed() => return Err(self.locked_out()),
+        };
+        // Taken out, so that a runtime that ends half-way drops it, and with it the transaction.
+        let Some(mut taken) = open.take() else {
+            return Err(Failure::internal("the connection is gone"));
+        };
+        let (result, good) = self.transact(&mut taken, step, deadline).await;
+        drop(turn);
         if good {
-            *slot = Some(open);
+            *open = Some(taken);
         }
         result
     }
@@ -129,6 +169,12 @@ impl Store {
         step: S,
         deadline: Moment,
     ) -> (Result<S::Answer, Failure>, bool) {
+        if S::WRITES
+            && S::SYNCS != open.syncs
+            && let Err(failure) = self.sync_or_not(open, S::SYNCS).await
+        {
+            return (Err(failure), false);
+        }
         if let Err(failure) = self.begin(&mut open.connection, S::WRITES, deadline).await {
             let good = failure.busy;
             return (Err(failure), good);
@@ -167,6 +213,19 @@ impl Store {
         }
     }
 
+    async fn sync_or_not(&self, open: &mut Open, syncs: bool) -> Result<(), Failure> {
+        let statement = match syncs {
+            true => "PRAGMA synchronous = FULL",
+            false => "PRAGMA synchronous = NORMAL",
+        };
+        sqlx::query(statement)
+            .execute(&mut open.connection)
+            .await
+            .map_err(|e| self.failed(e))?;
+        open.syncs = syncs;
+        Ok(())
+    }
+
     async fn begin(
         &self,
         connection: &mut SqliteConnection,
@@ -190,9 +249,13 @@ impl Store {
         loop {
             let failure = match file::open(&self.options, &self.at).await {
                 Ok((connection, identity)) => {
+                    // Before the first step, which already waits for its turn there. What hinders it
+                    // is told when the FIFO is made.
+                    drop(self.ears.make_folder(&self.options.path));
                     return Ok(Open {
                         connection,
                         identity,
+                        syncs: true,
                     });
                 }
                 Err(failure) => failure,

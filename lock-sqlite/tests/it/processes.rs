@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lock_core::{LockClient, LockOptions, Previous};
-use lock_sqlite::SqliteBackend;
+use lock_sqlite::{SqliteBackend, SqliteOptions};
 use rustix::process::Signal;
 
 use crate::file::Locks;
 use crate::other::{self, Other};
-use crate::{in_time, until};
+use crate::{PATIENCE, in_time, until};
 
 const WORKERS: usize = 4;
 const TURNS: u32 = 25;
@@ -39,7 +39,44 @@ async fn four_processes_count_together_and_none_starves() {
     assert_eq!(count.peek().await.unwrap().value, vec![TURNS; WORKERS]);
 }
 
+/// Each of them writes at once, to stand in line or to be granted.
+#[tokio::test]
+async fn thirty_two_processes_that_come_at_once_each_get_their_turn() {
+    if let Some(file) = other::asked_for() {
+        return take_one_turn(file).await;
+    }
+    let locks = Locks::new();
+    let test = "processes::thirty_two_processes_that_come_at_once_each_get_their_turn";
+    let mut workers: Vec<Other> = (0..32).map(|_| Other::start(test, &locks.path())).collect();
+    for worker in &mut workers {
+        let status = worker.end().await;
+        assert!(status.success(), "{status}");
+    }
+    let client = LockClient::new(locks.backend().await);
+    let count = client.mutex::<u32>("count").unwrap();
+    assert_eq!(count.peek().await.unwrap().value, 32);
+}
+
 /// The other part of the test above.
+async fn take_one_turn(path: PathBuf) {
+    let options = SqliteOptions::at(path).unwrap();
+    // A machine that is busy with other tests may be slow to start so many.
+    let options = options.busy_timeout(PATIENCE);
+    let patient = LockOptions::builder()
+        .request_timeout(PATIENCE)
+        .patience(PATIENCE)
+        .build()
+        .unwrap();
+    let client = LockClient::builder(options.connect().await.unwrap())
+        .options(patient)
+        .build();
+    let count = client.mutex::<u32>("count").unwrap();
+    let mut guard = in_time(count.lock()).await.unwrap();
+    *guard += 1;
+    guard.commit().await.unwrap();
+}
+
+/// The other part of the first test.
 async fn count_along(path: PathBuf) {
     let client = LockClient::new(SqliteBackend::open(path).await.unwrap());
     let count = client.mutex::<Vec<u32>>("count").unwrap();
