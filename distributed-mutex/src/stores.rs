@@ -91,15 +91,13 @@ fn is_off(store: &Store, scheme: &str) -> Error {
 
 /// Connects to the store of the URL, whose options are known to be its backend's.
 #[cfg_attr(
-    not(any(feature = "memory", feature = "redis", feature = "sqlite")),
+    not(any(feature = "redis", feature = "sqlite")),
     expect(
         clippy::unused_async,
-        unused_mut,
-        unused_variables,
-        reason = "no store is on"
+        reason = "the stores that are on have nothing to wait for"
     )
 )]
-pub(crate) async fn open(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
+pub(crate) async fn open(url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
     match url.scheme() {
         #[cfg(feature = "memory")]
         "memory" if url.address() == "memory:" => Ok(Arc::new(lock_core::MemoryBackend::new())),
@@ -108,9 +106,9 @@ pub(crate) async fn open(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Erro
             "a store in memory has no name: its URL is memory:",
         )),
         #[cfg(feature = "sqlite")]
-        "sqlite" => Ok(Arc::new(sqlite(&mut url)?.connect().await?)),
+        "sqlite" => sqlite(url).await,
         #[cfg(feature = "redis")]
-        _ => Ok(Arc::new(redis(&mut url)?.connect().await?)),
+        _ => redis(url).await,
         #[cfg(not(feature = "redis"))]
         scheme => Err(Error::new(
             ErrorKind::Internal,
@@ -120,33 +118,33 @@ pub(crate) async fn open(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Erro
 }
 
 #[cfg(feature = "sqlite")]
-fn sqlite(url: &mut StoreUrl) -> Result<lock_sqlite::SqliteOptions, Error> {
+async fn sqlite(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
     let mut options = lock_sqlite::SqliteOptions::new(url.address())?;
     if let Some(namespace) = url.take("namespace") {
         options = options.namespace(namespace);
     }
-    if let Some(length) = crate::options::take_length(url, "claim_time")? {
+    if let Some(length) = crate::options::take_length(&mut url, "claim_time")? {
         options = options.claim_time(length);
     }
-    if let Some(length) = crate::options::take_length(url, "busy_timeout")? {
+    if let Some(length) = crate::options::take_length(&mut url, "busy_timeout")? {
         options = options.busy_timeout(length);
     }
-    Ok(options)
+    Ok(Arc::new(options.connect().await?))
 }
 
 #[cfg(feature = "redis")]
-fn redis(url: &mut StoreUrl) -> Result<lock_redis::RedisOptions, Error> {
+async fn redis(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
     let mut options = lock_redis::RedisOptions::new(url.address())?;
     if let Some(namespace) = url.take("namespace") {
         options = options.namespace(namespace);
     }
-    if let Some(length) = crate::options::take_length(url, "claim_time")? {
+    if let Some(length) = crate::options::take_length(&mut url, "claim_time")? {
         options = options.claim_time(length);
     }
-    if let Some(length) = crate::options::take_length(url, "connect_timeout")? {
+    if let Some(length) = crate::options::take_length(&mut url, "connect_timeout")? {
         options = options.connect_timeout(length);
     }
-    Ok(options)
+    Ok(Arc::new(options.connect().await?))
 }
 
 #[cfg(test)]
