@@ -3,7 +3,8 @@
 //!
 //! ```sh
 //! cargo run --release --example fencing                      # a blocked thread, in memory
-//! cargo run --release --example fencing redis://127.0.0.1/   # a process and SIGSTOP
+//! cargo run --release --example fencing sqlite:fencing.db   # a process and SIGSTOP
+//! cargo run --release --example fencing redis://127.0.0.1/  # the same on a server
 //! ```
 //!
 //! Expect the story in six lines, and that the value is what the second holder wrote.
@@ -16,9 +17,9 @@
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use lock_core::{
-    BoxError, DistributedMutex, ErrorKind, LockClient, LockGuard, LockOptions, MemoryBackend,
-    Previous,
+use distributed_mutex::{
+    BoxError, DistributedMutex, ErrorKind, LockClient, LockGuard, LockOptions, LockOptionsBuilder,
+    MemoryBackend, Previous,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -45,17 +46,16 @@ async fn main() -> ExitCode {
     }
 }
 
-fn options() -> Result<LockOptions, BoxError> {
-    Ok(LockOptions::builder()
+fn options() -> LockOptionsBuilder {
+    LockOptions::builder()
         .ttl(TTL)
         .forget_after(Duration::from_secs(60))
-        .build()?)
 }
 
 /// The first holder changes the value and is stopped before it commits.
 async fn with_processes(url: &str) -> Result<(), BoxError> {
     let name = format!("fencing/{}", std::process::id());
-    let mutex = examples::connect(Some(url), options()?)
+    let mutex = examples::connect(url, options())
         .await?
         .mutex::<Vec<String>>(&name)?;
     let mut child = tokio::process::Command::new(std::env::current_exe()?)
@@ -92,7 +92,7 @@ async fn with_processes(url: &str) -> Result<(), BoxError> {
 }
 
 async fn holder(url: &str, name: &str) -> Result<(), BoxError> {
-    let mutex = examples::connect(Some(url), options()?)
+    let mutex = examples::connect(url, options())
         .await?
         .mutex::<Vec<String>>(name)?;
     let guard = first_holder(&mutex).await?;
@@ -115,7 +115,7 @@ async fn holder(url: &str, name: &str) -> Result<(), BoxError> {
 async fn in_memory() -> Result<(), BoxError> {
     let store = MemoryBackend::new();
     let other = LockClient::builder(store.another_client())
-        .options(options()?)
+        .options(options().build()?)
         .build();
     let (stopped, wait_for_stop) = std::sync::mpsc::channel();
     let (go_on, wait_for_go) = std::sync::mpsc::channel::<()>();
@@ -124,7 +124,9 @@ async fn in_memory() -> Result<(), BoxError> {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let locks = LockClient::builder(store).options(options()?).build();
+            let locks = LockClient::builder(store)
+                .options(options().build()?)
+                .build();
             let guard = first_holder(&locks.mutex("fencing")?).await?;
             println!(
                 "holder:  I hold the lock with token {} and write \"stale\"",

@@ -17,7 +17,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lock_core::{BoxError, LockGuard, LockOptions};
+use distributed_mutex::{BoxError, LockGuard, LockOptions};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -46,10 +46,8 @@ async fn main() -> ExitCode {
 
 /// Whether the lock was taken.
 async fn run(url: Option<&str>, wait: bool) -> Result<bool, BoxError> {
-    let options = LockOptions::builder()
-        .ttl(Duration::from_millis(5000))
-        .build()?;
-    let locks = examples::connect(url, options).await?;
+    let options = LockOptions::builder().ttl(Duration::from_millis(5000));
+    let locks = examples::connect(url.unwrap_or("memory:"), options).await?;
     let mutex = locks.mutex::<()>("my_lock")?;
     let guard: LockGuard<()> = if wait {
         println!("waiting for my_lock");

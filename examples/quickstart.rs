@@ -2,8 +2,9 @@
 //! of them is killed in the middle of an order, while it holds the lock.
 //!
 //! ```sh
-//! cargo run --release --example quickstart                      # tasks, in memory
-//! cargo run --release --example quickstart redis://127.0.0.1/   # four processes
+//! cargo run --release --example quickstart                      # four processes and a file
+//! cargo run --release --example quickstart redis://127.0.0.1/   # four processes and a server
+//! cargo run --release --example quickstart memory:              # four tasks, in memory
 //! ```
 //!
 //! Expect a line for each worker, and that the sums agree: what is left and what each worker was
@@ -19,7 +20,9 @@ use std::collections::BTreeMap;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use lock_core::{BoxError, DistributedMutex, LockClient, LockOptions, Previous};
+use distributed_mutex::{
+    BoxError, DistributedMutex, LockClient, LockOptions, LockOptionsBuilder, Previous,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
@@ -56,7 +59,8 @@ async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
-        [] => in_memory().await,
+        [] => on_a_file().await,
+        ["memory:"] => in_memory().await,
         ["worker", url, name, id] => worker_process(url, name, id).await,
         [url] => processes(url).await,
         _ => Err("usage: quickstart [URL]".into()),
@@ -108,9 +112,7 @@ async fn work(
 
 async fn in_memory() -> Result<(), BoxError> {
     println!("{WORKERS} tasks share {STOCK} units in memory");
-    let locks = LockClient::builder(lock_core::MemoryBackend::new())
-        .options(options()?)
-        .build();
+    let locks = examples::connect("memory:", options()).await?;
     let stock = mutex(&locks, "quickstart")?;
     let (sender, mut reports) = mpsc::channel(16);
     let mut tasks = Vec::new();
@@ -142,9 +144,23 @@ async fn in_memory() -> Result<(), BoxError> {
     sums_agree(&stock, &told).await
 }
 
+/// A file of its own that goes with the story.
+async fn on_a_file() -> Result<(), BoxError> {
+    let folder = std::env::temp_dir().join(format!("quickstart-{}", std::process::id()));
+    // Whoever made it before us may have a file in it.
+    std::fs::create_dir(&folder)?;
+    let file = folder.join("locks.db");
+    let story = match file.to_str() {
+        Some(path) => processes(&format!("sqlite:{path}")).await,
+        None => Err("the folder for temporary files is not UTF-8".into()),
+    };
+    std::fs::remove_dir_all(&folder)?;
+    story
+}
+
 async fn processes(url: &str) -> Result<(), BoxError> {
     let name = format!("quickstart/{}", std::process::id());
-    let locks = examples::connect(Some(url), options()?).await?;
+    let locks = examples::connect(url, options()).await?;
     println!("{WORKERS} processes share {STOCK} units in the lock '{name}'");
     let (sender, mut reports) = mpsc::channel(16);
     let mut children = Vec::new();
@@ -187,7 +203,7 @@ async fn processes(url: &str) -> Result<(), BoxError> {
 }
 
 async fn worker_process(url: &str, name: &str, id: &str) -> Result<(), BoxError> {
-    let locks = examples::connect(Some(url), options()?).await?;
+    let locks = examples::connect(url, options()).await?;
     work(id.parse()?, mutex(&locks, name)?, async |report| {
         let line = match report {
             Report::Sold(id, units) => format!("sold {id} {units}\n"),
@@ -278,12 +294,9 @@ fn mutex(locks: &LockClient, name: &str) -> Result<DistributedMutex<Stock>, BoxE
 }
 
 /// A short ttl: it is how long the others wait for the worker that was killed.
-fn options() -> Result<LockOptions, BoxError> {
+fn options() -> LockOptionsBuilder {
     let (ttl, forget) = (Duration::from_secs(1), Duration::from_secs(60));
-    Ok(LockOptions::builder()
-        .ttl(ttl)
-        .forget_after(forget)
-        .build()?)
+    LockOptions::builder().ttl(ttl).forget_after(forget)
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

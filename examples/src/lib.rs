@@ -1,21 +1,16 @@
 //! What the examples share: a client by URL, and their events on the terminal.
 
-use lock_core::{Error, LockClient, LockOptions, MemoryBackend};
-use lock_redis::RedisBackend;
+use distributed_mutex::{Connector, Error, LockClient, LockOptionsBuilder};
 
-/// A client of the store that the URL names; without one, of a store in memory.
+/// A client of the store that the URL names, with these options where the URL does not say otherwise.
 ///
 /// # Errors
 /// If the URL is wrong or the store is not fit to keep locks.
 ///
 /// # Cancel safety
 /// Safe to drop: nothing is left but a connection that closes.
-pub async fn connect(url: Option<&str>, options: LockOptions) -> Result<LockClient, Error> {
-    let builder = match url {
-        Some(url) => LockClient::builder(RedisBackend::connect(url).await?),
-        None => LockClient::builder(MemoryBackend::new()),
-    };
-    Ok(builder.options(options).build())
+pub async fn connect(url: &str, options: LockOptionsBuilder) -> Result<LockClient, Error> {
+    Connector::new().defaults(options).connect(url).await
 }
 
 /// Shows the library's warnings and errors, or what `RUST_LOG` asks for, on standard error.

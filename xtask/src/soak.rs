@@ -46,4 +46,8 @@ fn package(name: &str) -> Result<&'static str, String> {
 }
 
 /// The backends that have a conformance test, and where.
-const BACKENDS: [(&str, &str); 2] = [("memory", "lock-testkit"), ("redis", "lock-redis")];
+const BACKENDS: [(&str, &str); 3] = [
+    ("memory", "lock-testkit"),
+    ("redis", "lock-redis"),
+    ("sqlite", "lock-sqlite"),
+];

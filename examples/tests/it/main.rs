@@ -9,22 +9,19 @@ use std::sync::OnceLock;
 
 use lock_testkit::service::RedisServer;
 
-/// The folder of the examples' programs, built if the test runner has not done so.
+/// The folder of the examples' programs, built as whoever runs one builds it: this crate does not
+/// depend on them.
 fn programs() -> &'static PathBuf {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let deps = std::env::current_exe().unwrap();
-        let profile = deps.ancestors().nth(2).unwrap().to_owned();
-        if !["quickstart", "fencing", "my_lock"]
-            .iter()
-            .all(|name| profile.join("examples").join(name).exists())
-        {
-            let status = Command::new(env!("CARGO"))
-                .args(["build", "-p", "examples", "--examples"])
-                .status()
-                .unwrap();
-            assert!(status.success());
+        let profile = deps.ancestors().nth(2).unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "-p", "examples", "--examples"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
         }
+        assert!(build.status().unwrap().success());
         profile.join("examples")
     })
 }
@@ -57,8 +54,22 @@ const FENCING: [&str; 3] = [
 ];
 
 #[test]
-fn quickstart_in_memory() {
+fn quickstart_with_four_processes_and_no_server() {
     tells("quickstart", &[], &QUICKSTART);
+}
+
+#[test]
+fn quickstart_in_memory() {
+    tells("quickstart", &["memory:"], &QUICKSTART);
+}
+
+#[test]
+fn the_stories_on_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("locks.db").display());
+    tells("quickstart", &[&url], &QUICKSTART);
+    tells("fencing", &[&url], &FENCING);
+    tells("my_lock", &[&url], &["got my_lock", "released my_lock"]);
 }
 
 #[test]

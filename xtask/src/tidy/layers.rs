@@ -155,6 +155,11 @@ pub(super) const CRATES: &[Crate] = &[
         dev_dependencies: &[],
     },
     Crate {
+        name: "examples/tests",
+        dependencies: &[],
+        dev_dependencies: &["lock-core", "lock-testkit"],
+    },
+    Crate {
         name: "xtask",
         dependencies: &[],
         dev_dependencies: &[],

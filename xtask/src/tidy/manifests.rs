@@ -5,8 +5,11 @@ use super::{Source, numbered};
 
 /// The findings in the crates' manifests.
 pub(super) fn check(files: &[Source]) -> Vec<String> {
-    let manifest =
-        |file: &&Source| file.path.ends_with("/Cargo.toml") && file.path.matches('/').count() == 1;
+    // A crate stands at the root, or as the tests of one that does.
+    let manifest = |file: &&Source| {
+        let folder = file.path.strip_suffix("/Cargo.toml");
+        folder.is_some_and(|folder| !folder.trim_end_matches("/tests").contains('/'))
+    };
     let members: Vec<&str> = files
         .iter()
         .filter(manifest)
