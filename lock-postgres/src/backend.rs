@@ -1,5 +1,6 @@
 //! [`PostgresBackend`]: each step of the trait is one statement.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -240,14 +241,18 @@ impl PostgresBackend {
         self.store.step(statement, &args, answers::stored).await
     }
 
-    async fn try_release(&self, name: &LockName, owner: OwnerId) -> Result<Release, Failure> {
-        let args = [
+    pub(crate) fn release_args(&self, name: &LockName, owner: OwnerId) -> [Arg; 5] {
+        [
             name_arg(name),
             owner_arg(owner),
             Arg::Int(self.claim_ms),
             Arg::text(CHANNEL),
             self.store.row_wait(),
-        ];
+        ]
+    }
+
+    async fn try_release(&self, name: &LockName, owner: OwnerId) -> Result<Release, Failure> {
+        let args = self.release_args(name, owner);
         let statement = &self.store.statements.release;
         self.store.step(statement, &args, answers::release).await
     }
@@ -304,6 +309,10 @@ impl LockBackend for PostgresBackend {
         capabilities.force_alarm = listens;
         capabilities.durability = self.durability;
         capabilities
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 
     async fn acquire(&self, request: &Acquire) -> Result<Acquisition, Error> {

@@ -118,10 +118,6 @@ impl Failure {
         failure
     }
 
-    pub(crate) fn is_retryable(&self) -> bool {
-        self.kind == ErrorKind::Unavailable
-    }
-
     fn with_unknown_effect(mut self) -> Self {
         self.effect = Effect::Unknown;
         self

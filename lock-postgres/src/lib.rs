@@ -41,6 +41,7 @@ mod answers;
 mod backend;
 mod config;
 mod error;
+mod fence;
 mod greeting;
 mod listener;
 mod migration;
@@ -51,3 +52,4 @@ mod wakeups;
 
 pub use backend::PostgresBackend;
 pub use config::PostgresOptions;
+pub use fence::{FenceExt, LockInExt, TransactionLock};

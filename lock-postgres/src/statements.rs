@@ -14,6 +14,8 @@ use crate::names::quoted;
 #[derive(Debug)]
 pub(crate) struct Statements {
     pub(crate) acquire: Arc<str>,
+    /// In a transaction of the user's own, whose settings are left alone.
+    pub(crate) acquire_in: Arc<str>,
     pub(crate) commit_keep: Arc<str>,
     pub(crate) commit_release: Arc<str>,
     pub(crate) force_release: Arc<str>,
@@ -23,6 +25,7 @@ pub(crate) struct Statements {
     pub(crate) peek: Arc<str>,
     pub(crate) pin: Arc<str>,
     pub(crate) release: Arc<str>,
+    pub(crate) release_in: Arc<str>,
     /// Passes over rows that another transaction has.
     pub(crate) renew: Arc<str>,
     /// Waits for them.
@@ -80,8 +83,12 @@ impl Statements {
             make(&template, "$8::bigint", "$9::text")
         };
         let renew = |skip| plain(&include_str!("sql/renew.sql").replace("{skip}", skip));
+        let release = make(include_str!("sql/release.sql"), "$3::bigint", "$4::text");
+        let acquire = plain(include_str!("sql/acquire.sql"));
         Self {
-            acquire: plain(include_str!("sql/acquire.sql")),
+            acquire_in: in_transaction(&acquire),
+            release_in: in_transaction(&release),
+            acquire,
             // What ends a lease waits for a fence, what goes on with it does not.
             commit_keep: commit("NO KEY UPDATE"),
             commit_release: commit("UPDATE"),
@@ -95,11 +102,22 @@ impl Statements {
             list: plain(include_str!("sql/list.sql")),
             peek: plain(include_str!("sql/peek.sql")),
             pin: plain(include_str!("sql/pin.sql")),
-            release: make(include_str!("sql/release.sql"), "$3::bigint", "$4::text"),
+            release,
             renew: renew("SKIP LOCKED"),
             renew_waiting: renew(""),
         }
     }
+}
+
+/// Without the bound on the wait for a row: it would hold for all that the transaction does after.
+fn in_transaction(statement: &str) -> Arc<str> {
+    let waits = "(SELECT set_config('lock_timeout', ";
+    let rest = "::text, true)) IS NOT NULL";
+    debug_assert!(statement.contains(waits) && statement.contains(rest));
+    statement
+        .replace(waits, "")
+        .replace(rest, "::text IS NOT NULL")
+        .into()
 }
 
 fn without_comments(sql: &str) -> String {

@@ -11,7 +11,11 @@
     reason = "a test fails by panicking, and waits on a real server with a bound"
 )]
 
+mod fence;
+mod input;
 mod line;
+mod migrations;
+mod pooler;
 mod server;
 mod steps;
 mod takers;
