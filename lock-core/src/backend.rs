@@ -25,11 +25,25 @@ use crate::request::{Acquire, Commit, Renew};
 ///    and says so (C3).
 /// 3. A step may be sent twice, or arrive late, after its caller went away (C6, C7). An acquire by
 ///    the present owner is answered with the same token, and its ttl starts anew; an acquire by an
-///    owner that has released or was forced out is answered `Ended` where the record still shows it; a commit with the token
-///    and sequence of the one applied last is answered `Committed`. A commit needs the lease in
-///    force to be the very grant whose token it names: a late acquire may have given the lock to an
-///    owner that is done with it, and a late commit of that owner must not find it there.
-/// 4. Names are independent whatever bytes they hold (C13).
+///    owner that has released or was forced out is answered `Ended`, whoever holds the lock now, where
+///    the record still shows that it was the last to end; a commit with the token and sequence of
+///    the one applied last is answered `Committed`. A commit needs the lease in force to be the very
+///    grant whose token it names, or one of those reserved with it: a late acquire may have given
+///    the lock to an owner that is done with it, and a late commit of that owner must not find it
+///    there. Of one lease, a commit under a smaller token than the last is such a duplicate.
+/// 4. Names are independent whatever bytes they hold (C13). An owner is used for one name only.
+///
+/// # What is left to the backend
+/// - A lease may begin at any moment between the request and its answer, and may last longer than
+///   its ttl: the holder counts what it asked for from before it asked. The answer tells how long
+///   it really is, for those who look.
+/// - A record may be kept for longer than [`Acquire::forget_after`] asks, also for ever. Of a repeated
+///   acquire only the ttl counts anew.
+/// - Leases of one batch of renewals may be decided at different moments.
+/// - A step that takes several requests has [`Effect::Unknown`](crate::Effect::Unknown) from the
+///   first one on that can change something.
+/// - A call needs a bound of its own only where the driver would wait for ever; the client gives up
+///   on it after its request time-out in any case, and drops it.
 ///
 /// # Errors
 /// Every step fails with `Unavailable` if the store cannot be reached or does not answer within the

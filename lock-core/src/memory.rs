@@ -296,6 +296,15 @@ impl LockBackend for MemoryBackend {
                 last_commit,
             });
         }
+        // A later token of the same lease has committed: this is a late duplicate.
+        if let Some(written) = &record.state
+            && written.token > request.token
+        {
+            return Ok(Stored::Lost {
+                cause: LossCause::Displaced,
+                last_commit: Some(written.token),
+            });
+        }
         record.state = Some(Written {
             state: request.state.clone(),
             token: request.token,

@@ -12,17 +12,17 @@
 //! | property | trigger |
 //! |---|---|
 //! | TK-2 | two grants of a key under one token |
-//! | TK-1 | a grant under token 0, or one that was invoked after a larger token's lease must have begun |
+//! | TK-1 | a grant under token 0, or one that was invoked after a larger token was granted, or its lease must have begun |
 //! | FN-3 | a read of a value that nobody asked to commit on the key, or of one with another writer's token |
 //! | FN-4 | a grant that misses a commit under a smaller token which was invoked before that grant returned and returned after its invocation; or a read of a value whose commit was refused |
 //! | FN-1 | a commit that was done under a token never granted, or was not invoked before a larger token's grant had returned; a grant that reads a commit of its own or a larger token |
 //! | FN-2 | a grant or peek that misses a commit which had returned before |
-//! | ME-1 | a grant within a lease of another token, where a release under a smaller token may have ended it; without tokens, any two holds at once |
+//! | ME-1 | a grant within a lease of another token, where a release under a smaller token may have ended it whose own lease can have run out before; without tokens, any two holds at once |
 //! | OW-1 | a renew or release that was done under a token never granted, or invoked after a larger token's lease must have begun; a second end of one lease; a lease found over where a release under a smaller token may have ended it |
 //! | OW-2 | a renew, commit or release refused to the holder while a later step shows that it still held |
 //! | LS-1 | a grant, or a refusal to the holder, sooner after its grant than [`Bound::at_least`](crate::spec::Bound::at_least) of its ttl |
 //! | LS-3 | the same, sooner after a renewal |
-//! | ER-1 | an acquire refused while nobody can have held the key, nor the store kept it for another ([`Rules::line`]) |
+//! | ER-1 | an acquire refused while nobody can have held the key, nor the store kept it for another ([`Rules::line`]); a read of a value whose commit was reported as not applied |
 //! | ME-2 | two tasks believe at once that they hold a key ([`belief`]) |
 //! | LS-2 | a belief that ends before it begins ([`belief`]) |
 //! | LV-1, LV-2, LV-3, LV-4 | see [`liveness`] |

@@ -7,6 +7,7 @@
 //! - [`checker`] judges histories.
 //! - [`judge`] holds a history against all rules and names the one that was broken.
 //! - [`history`] records what clients asked and were answered, and keeps it as JSON Lines.
+//! - [`mod@conformance`] proves a backend by one call from its own crate.
 //! - [`report`] tells a failure: in a sentence, in a picture of text, and in a page to look around in.
 //! - [`spec`] says what a lock may do, and names what it may not.
 //! - [`recording`] stands around any backend and writes down what its client asks, so that a
@@ -18,6 +19,7 @@
 //! This crate knows no lock backend and no database driver: backends have it as a dev-dependency.
 
 pub mod checker;
+pub mod conformance;
 mod dice;
 mod error;
 mod fault;

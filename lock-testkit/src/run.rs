@@ -15,19 +15,21 @@
 //!    have none from then on.
 //! 3. The runner itself never waits without a bound.
 
+mod clock;
 mod disturb;
 mod player;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Clock, SystemClock};
+use lock_core::Clock;
 use tokio::task::JoinSet;
 
 use crate::SetupError;
 use crate::history::{History, Recorder};
 use crate::plan::{Act, End, Plan, Work};
-use crate::subject::Subject;
+use crate::subject::{Subject, Traits};
+use clock::VirtualClock;
 use disturb::Disturber;
 use player::Player;
 
@@ -42,8 +44,9 @@ pub async fn run(
 ) -> Result<History, SetupError> {
     let world: Arc<dyn crate::subject::World> =
         subject.world(plan.seed, Arc::clone(&clock)).await?.into();
+    let traits = subject.traits();
     let stage = Stage {
-        line: subject.traits().capabilities.line,
+        line: traits.capabilities.line,
         prefix: world.prefix().into(),
         recorder: Arc::new(Recorder::new(Arc::clone(&clock))),
         clock: Arc::clone(&clock),
@@ -65,7 +68,7 @@ pub async fn run(
         let mut tasks = JoinSet::new();
         for (client, _) in (0_u32..).zip(&plan.clients) {
             let player = Player::new(&stage, &disturber, client, 0);
-            drop(tasks.spawn(player.play(healed(plan))));
+            drop(tasks.spawn(player.play(healed(plan, client, &traits))));
         }
         finish(tasks).await
     };
@@ -96,7 +99,7 @@ pub fn run_virtual(plan: &Plan, subject: &dyn Subject) -> Result<History, SetupE
         .build()
         .map_err(|e| SetupError::new("cannot start a runtime").with_source(e))?;
     runtime.block_on(async {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
         run(plan, subject, clock).await
     })
 }
@@ -128,19 +131,39 @@ async fn finish(mut tasks: JoinSet<()>) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// What every client does when nothing is at fault any more.
-fn healed(plan: &Plan) -> Vec<Act> {
+/// What a client does when nothing is at fault any more. Where there is a line, they come one after
+/// the other and hold the lock for long enough that turns can be told.
+fn healed(plan: &Plan, client: u32, traits: &Traits) -> Vec<Act> {
+    let has_line = traits.capabilities.line;
+    let eighth_ms = plan.ttl_ms / 8;
     let hold = |key| Act::Hold {
         key,
         wait_ms: plan
             .ttl_ms
             .saturating_mul(HEALED_WAIT_TTLS)
             .saturating_add(HEALED_WAIT_MS),
-        work: vec![Work::Keep { ms: 1 }],
-        end: End::Commit,
+        work: vec![Work::Keep {
+            ms: if has_line {
+                eighth_ms.saturating_mul(2)
+            } else {
+                1
+            },
+        }],
+        end: if traits.state {
+            End::Commit
+        } else {
+            End::Release
+        },
     };
-    let mut acts: Vec<Act> = (0..plan.keys).map(hold).collect();
-    acts.extend((0..plan.keys).map(|key| Act::Peek { key }));
+    let mut acts = Vec::new();
+    if has_line {
+        let ms = eighth_ms.saturating_mul(client.into());
+        acts.push(Act::Rest { ms });
+    }
+    acts.extend((0..plan.keys).map(hold));
+    if traits.state {
+        acts.extend((0..plan.keys).map(|key| Act::Peek { key }));
+    }
     acts
 }
 

@@ -2,8 +2,8 @@
 //!
 //! [`RedisServer`] is a server, [`RedisCluster`] three of them and [`RedisFailover`] two, of which
 //! one takes over; [`PostgresServer`] and [`EtcdServer`] are servers too, and [`PgBouncer`] stands
-//! in front of one. Where a server comes from is chosen by the environment, so that one test runs
-//! with or without a container engine. `X` is `REDIS`, `POSTGRES`, `PGBOUNCER` or `ETCD`:
+//! in front of one; [`RedisStore`] is a server for the conformance suite. Where a server comes from
+//! is chosen by the environment, so that one test runs with or without a container engine. `X` is `REDIS`, `POSTGRES`, `PGBOUNCER` or `ETCD`:
 //!
 //! | Variable | Means |
 //! |---|---|
@@ -36,6 +36,7 @@ mod postgres;
 mod process;
 mod provider;
 mod redis;
+mod store;
 mod tls;
 mod tree;
 
@@ -47,4 +48,5 @@ pub use pgbouncer::{PgBouncer, PgBouncerOptions};
 pub use postgres::{PostgresServer, PostgresServerOptions};
 pub use provider::Data;
 pub use redis::{RedisServer, RedisServerOptions};
+pub use store::RedisStore;
 pub use tls::{Tls, TlsFiles};

@@ -101,7 +101,7 @@ impl Property {
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Du1 => ("DU-1", "what the store acknowledged did not survive"),
-            Self::Er1 => ("ER-1", "refused though nobody held the lock"),
+            Self::Er1 => ("ER-1", "a refusal or an error said what was not so"),
             Self::Fn1 => ("FN-1", "a commit took effect outside its own lease"),
             Self::Fn2 => ("FN-2", "a committed value was lost"),
             Self::Fn3 => ("FN-3", "a value was read that was never committed"),

@@ -15,8 +15,10 @@ mod image;
 mod measure;
 mod run;
 mod servers;
+mod soak;
 mod test;
 mod tidy;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -36,7 +38,9 @@ fn main() -> ExitCode {
         Some("ci") => ci::ci(),
         Some("bench") => bench::bench(&rest),
         Some("measure") => measure::measure(&rest),
+        Some("soak") => soak::soak(&rest),
         Some("tidy") => tidy::tidy(),
+        Some("zoo") => zoo::zoo(&rest),
         None | Some("help" | "--help" | "-h") => {
             println!("{HELP}");
             return ExitCode::SUCCESS;
@@ -69,8 +73,12 @@ Commands:
                Measures the checkers, and on the public histories in DIR if they are given.
   bench plans [--cases N] [--seeds N]
                Runs random plans in virtual time: cases a second, false alarms, repetition.
+  soak [--minutes N] [memory] [redis]
+               Runs random plans with faults on the real stores for an hour each, or N minutes.
   tidy         The rules that no compiler checks: which module and crate may use which, lengths
                of files, words that must not be there, tests that the documents name.
+  zoo [id]     Builds in release and shows what catches each broken lock; with --markdown writes
+               docs/zoo.md, with the name of one its report.
   help         This page.
 
 Environment of test and measure, where X is REDIS, POSTGRES, PGBOUNCER or ETCD:

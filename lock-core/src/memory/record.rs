@@ -40,6 +40,16 @@ pub(super) struct Held {
     pub(super) label: Label,
 }
 
+impl Held {
+    /// Whether a token is the grant's, or one of those reserved with it.
+    fn covers(&self, token: FencingToken) -> bool {
+        self.token.is_some_and(|first| {
+            let nth = token.get().checked_sub(first.get());
+            nth.is_some_and(|nth| nth < u64::from(self.reserved.max(1)))
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) owner: OwnerId,
@@ -73,7 +83,7 @@ impl Record {
     pub(super) fn owns_as(&self, owner: OwnerId, token: FencingToken) -> bool {
         self.lease
             .as_ref()
-            .is_some_and(|lease| lease.owner == owner && lease.token == Some(token))
+            .is_some_and(|lease| lease.owner == owner && lease.covers(token))
     }
 
     /// Ends the lease; a reservation that nobody claimed ends without a trace.

@@ -16,6 +16,7 @@ mod cancellation;
 mod cluster;
 mod connections;
 mod costs;
+
 mod input;
 mod line;
 mod loss;
@@ -27,6 +28,7 @@ mod server;
 mod side_keys;
 mod silence;
 mod steps;
+mod suite;
 #[cfg(feature = "rustls")]
 mod tls;
 mod waiting;

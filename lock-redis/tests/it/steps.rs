@@ -473,6 +473,9 @@ async fn a_program_in_another_language_excludes_and_is_excluded() {
             .holder_expires_in,
         None
     );
+    // It may be anything, and is kept; one that expires is a lock.
+    assert!(backend.force_release(&name("my_lock")).await.is_err());
+    server.say::<i64>(&["PEXPIRE", "my_lock", "60000"]).await;
     let forced = backend.force_release(&name("my_lock")).await.unwrap();
     assert!(matches!(forced, ForcedRelease::Released(holder) if holder.owner.is_none()));
     granted(&backend, &asks("my_lock", owner())).await;

@@ -19,7 +19,8 @@
 //! - **LV-2**, with [`Limits::push`]: a stall after an answered release, by one who already waited
 //!   when the release was invoked, for longer than [`Limits::wake_ns`].
 //! - **LV-3**: another stall for longer than [`Limits::stall`], where an acquire of unknown outcome
-//!   can have been granted after the last known lease.
+//!   can have been granted after the last known lease, which was over when it was given back, or at
+//!   its own length after its grant.
 //! - **LV-1**: any other stall for longer than [`Limits::stall`].
 //! - **LV-4**, with [`Limits::fifo`]: a grant after an answered release to one who waited (for longer
 //!   than an attempt), while another of the same scope waits from before its invocation until after

@@ -140,6 +140,19 @@ enum Pass {
 }
 
 fn check_part(part: Part<'_>, bound: Bound, budget: u64, scratch: &mut Scratch) -> Verdict {
+    let mut verdict = decide(part, bound, budget, scratch);
+    if let Verdict::Invalid(violation) = &mut verdict
+        && violation.property == Property::Er1
+        && bound != Bound::Untimed
+        && decide(part, Bound::Untimed, budget, scratch) == Verdict::Valid
+    {
+        // Somebody of whom nothing is known may have held it, but for too short a time.
+        violation.property = Property::Ls1;
+    }
+    verdict
+}
+
+fn decide(part: Part<'_>, bound: Bound, budget: u64, scratch: &mut Scratch) -> Verdict {
     let (wrong, is_final) = match pass(part, bound, scratch) {
         (Pass::Right, _) => return Verdict::Valid,
         (Pass::Beyond, _) => (None, false),

@@ -2,6 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::Union;
 
 use super::{Act, End, NetworkFault, Plan, PlannedFault, Work};
 use crate::fault::{Fault, StepKind, Weather};
@@ -30,6 +31,18 @@ pub struct Mix {
     pub renews: bool,
     /// Whether values are written and read.
     pub state: bool,
+    /// Whether acquires wait; otherwise each is one attempt, until everything is healed.
+    pub waits: bool,
+    /// Whether acquires are dropped half-way.
+    pub cancels: bool,
+    /// How leases end, and how often in proportion.
+    pub ends: Vec<(u32, End)>,
+    /// The steps of which single calls may fail.
+    pub calls: Vec<StepKind>,
+    /// Whether clients may stand still.
+    pub freezes: bool,
+    /// Whether clients may crash.
+    pub crashes: bool,
     /// What may be done to the store.
     pub server: Vec<ServerFault>,
     /// What may be done to the network of a client.
@@ -50,6 +63,22 @@ impl Mix {
             weather: Weather::new(3, 20_000, 25),
             renews: traits.renews,
             state: traits.state,
+            waits: true,
+            cancels: true,
+            ends: vec![
+                (12, End::Commit),
+                (4, End::Release),
+                (1, End::ReleaseTwice),
+                (1, End::Abandon),
+            ],
+            calls: vec![
+                StepKind::Acquire,
+                StepKind::Commit,
+                StepKind::Release,
+                StepKind::Renew,
+            ],
+            freezes: true,
+            crashes: true,
             server: Vec::new(),
             network: vec![
                 NetworkFault::BlackHole {
@@ -100,6 +129,15 @@ impl Mix {
         self
     }
 
+    /// Nothing goes wrong by chance or by plan, apart from what the clients do themselves.
+    pub fn calm(mut self) -> Self {
+        self.weather.loss_ppm = 0;
+        self.calls.clear();
+        self.network.clear();
+        (self.freezes, self.crashes, self.cancels) = (false, false, false);
+        self
+    }
+
     /// The store may suffer this.
     pub fn server(mut self, faults: impl IntoIterator<Item = ServerFault>) -> Self {
         self.server.extend(faults);
@@ -118,7 +156,10 @@ pub fn plans(mix: &Mix) -> BoxedStrategy<Plan> {
     let task = vec(act(mix), 1..=mix.acts);
     let client = vec(task, 1..=mix.tasks);
     let clients = vec(client, 1..=mix.clients);
-    let faults = vec(fault(mix), 0..=mix.faults);
+    let faults = match fault(mix) {
+        Some(fault) => vec(fault, 0..=mix.faults).boxed(),
+        None => Just(Vec::new()).boxed(),
+    };
     // The seed decides nothing that a smaller one would make simpler.
     let seed = any::<u64>().no_shrink();
     (clients, faults, 1..=keys, seed)
@@ -152,7 +193,11 @@ fn with_keys(mut tasks: Vec<Vec<Act>>, keys: u8) -> Vec<Vec<Act>> {
 fn act(mix: &Mix) -> BoxedStrategy<Act> {
     let ttl = mix.ttl_ms;
     let key = || 0..mix.keys.max(1);
-    let wait = prop_oneof![2 => Just(0), 3 => 0..=ttl.saturating_mul(4)];
+    let wait = if mix.waits {
+        prop_oneof![2 => Just(0), 3 => 0..=ttl.saturating_mul(4)].boxed()
+    } else {
+        Just(0).boxed()
+    };
     let work = vec(work(mix), 0..4);
     let hold =
         (key(), wait.clone(), work, end(mix)).prop_map(|(key, wait_ms, work, end)| Act::Hold {
@@ -161,18 +206,20 @@ fn act(mix: &Mix) -> BoxedStrategy<Act> {
             work,
             end,
         });
-    let cancel = (key(), wait, 0_u32..6).prop_map(|(key, wait_ms, polls)| Act::Cancel {
-        key,
-        wait_ms,
-        polls,
-    });
     let rest = (0..=ttl).prop_map(|ms| Act::Rest { ms });
-    if mix.state {
-        let peek = key().prop_map(|key| Act::Peek { key });
-        prop_oneof![10 => hold, 1 => cancel, 1 => rest, 1 => peek].boxed()
-    } else {
-        prop_oneof![10 => hold, 1 => cancel, 1 => rest].boxed()
+    let mut kinds = vec![(10, hold.boxed()), (1, rest.boxed())];
+    if mix.cancels {
+        let cancel = (key(), wait, 0_u32..6).prop_map(|(key, wait_ms, polls)| Act::Cancel {
+            key,
+            wait_ms,
+            polls,
+        });
+        kinds.push((1, cancel.boxed()));
     }
+    if mix.state {
+        kinds.push((1, key().prop_map(|key| Act::Peek { key }).boxed()));
+    }
+    Union::new_weighted(kinds).boxed()
 }
 
 fn work(mix: &Mix) -> BoxedStrategy<Work> {
@@ -194,33 +241,22 @@ fn work(mix: &Mix) -> BoxedStrategy<Work> {
 }
 
 fn end(mix: &Mix) -> BoxedStrategy<End> {
-    let release = prop_oneof![
-        4 => Just(End::Release),
-        1 => Just(End::ReleaseTwice),
-        1 => Just(End::Abandon),
-    ];
-    if mix.state {
-        prop_oneof![2 => Just(End::Commit), 1 => release].boxed()
-    } else {
-        release.boxed()
+    let ends = mix.ends.iter().copied();
+    let ends = ends.filter(|(weight, end)| *weight > 0 && (mix.state || *end != End::Commit));
+    let kinds: Vec<_> = ends.map(|(weight, end)| (weight, Just(end))).collect();
+    if kinds.is_empty() {
+        return Just(End::Release).boxed();
     }
+    Union::new_weighted(kinds).boxed()
 }
 
-fn fault(mix: &Mix) -> BoxedStrategy<PlannedFault> {
+/// One thing that is done to clients or store; `None` if this mix does nothing to them.
+fn fault(mix: &Mix) -> Option<BoxedStrategy<PlannedFault>> {
     let ttl = mix.ttl_ms;
     let clients = u32::try_from(mix.clients).unwrap_or(u32::MAX).max(1);
     let client = || 0..clients;
     let when = || 0..=ttl.saturating_mul(8);
     let long = || 1..=ttl.saturating_mul(2);
-    let call =
-        (client(), step(), 0_u32..12, call_fault(ttl)).prop_map(|(client, step, nth, fault)| {
-            PlannedFault::Call {
-                client,
-                step,
-                nth,
-                fault,
-            }
-        });
     let freeze =
         (client(), when(), long()).prop_map(|(client, at_ms, for_ms)| PlannedFault::Freeze {
             client,
@@ -229,7 +265,24 @@ fn fault(mix: &Mix) -> BoxedStrategy<PlannedFault> {
         });
     let crash =
         (client(), when()).prop_map(|(client, at_ms)| PlannedFault::Crash { client, at_ms });
-    let mut kinds = vec![call.boxed(), freeze.boxed(), crash.boxed()];
+    let mut kinds = Vec::new();
+    if !mix.calls.is_empty() {
+        let step = proptest::sample::select(mix.calls.clone());
+        let call = (client(), step, 0_u32..12, call_fault(ttl));
+        let call = call.prop_map(|(client, step, nth, fault)| PlannedFault::Call {
+            client,
+            step,
+            nth,
+            fault,
+        });
+        kinds.push(call.boxed());
+    }
+    if mix.freezes {
+        kinds.push(freeze.boxed());
+    }
+    if mix.crashes {
+        kinds.push(crash.boxed());
+    }
     if !mix.network.is_empty() {
         let fault = proptest::sample::select(mix.network.clone());
         let network =
@@ -249,16 +302,7 @@ fn fault(mix: &Mix) -> BoxedStrategy<PlannedFault> {
             (when(), fault).prop_map(|(at_ms, fault)| PlannedFault::Server { at_ms, fault });
         kinds.push(server.boxed());
     }
-    proptest::strategy::Union::new(kinds).boxed()
-}
-
-fn step() -> impl Strategy<Value = StepKind> {
-    prop_oneof![
-        Just(StepKind::Acquire),
-        Just(StepKind::Commit),
-        Just(StepKind::Release),
-        Just(StepKind::Renew),
-    ]
+    (!kinds.is_empty()).then(|| Union::new(kinds).boxed())
 }
 
 fn call_fault(ttl: u64) -> impl Strategy<Value = Fault> {

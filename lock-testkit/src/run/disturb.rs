@@ -21,6 +21,8 @@ pub(super) struct Disturber {
     links: Arc<Mutex<Vec<Link>>>,
     weather: Weather,
     seed: u64,
+    /// Held by whoever does something to the store; what of it failed.
+    server: Arc<tokio::sync::Mutex<Option<SetupError>>>,
 }
 
 /// One client's place; after a crash another takes it.
@@ -28,6 +30,8 @@ struct Slot {
     present: Mutex<Present>,
     /// How often it crashed.
     crashes: Arc<Signal>,
+    /// Held while another client takes the place, so that each has a number of its own.
+    succession: tokio::sync::Mutex<()>,
 }
 
 /// The client that has the place now.
@@ -64,6 +68,7 @@ impl Disturber {
                     number,
                 }),
                 crashes: Arc::default(),
+                succession: tokio::sync::Mutex::default(),
             });
         }
         Ok(Self {
@@ -72,6 +77,7 @@ impl Disturber {
             slots: Arc::new(slots),
             weather: plan.weather,
             seed: plan.seed,
+            server: Arc::default(),
         })
     }
 
@@ -155,28 +161,41 @@ impl Disturber {
             }
             PlannedFault::Server { at_ms, fault } => {
                 stage.sleep(ms(*at_ms)).await;
-                let from = stage.clock.now();
-                if self.world.server(fault).await? {
-                    match fault {
-                        ServerFault::FailOver | ServerFault::Kill { .. } => {
-                            stage.recorder.restarted(from, fault.text());
-                        }
-                        ServerFault::ClockStep { .. }
-                        | ServerFault::FlushScripts
-                        | ServerFault::Pause { .. } => {
-                            stage.recorder.mark(from, None, fault.text());
-                        }
-                    }
-                }
+                self.server(fault.clone(), stage.clone()).await?;
             }
         }
         Ok(())
+    }
+
+    /// Does something to the store, to its end even if whoever waits for it goes away: a store that
+    /// stands still must go on.
+    async fn server(&self, fault: ServerFault, stage: Stage) -> Result<(), SetupError> {
+        let mut turn = Arc::clone(&self.server).lock_owned().await;
+        let world = Arc::clone(&self.world);
+        let done = tokio::spawn(async move {
+            let from = stage.clock.now();
+            match world.server(&fault).await {
+                Ok(true) => match fault {
+                    ServerFault::FailOver | ServerFault::Kill { .. } => {
+                        stage.recorder.restarted(from, fault.text());
+                    }
+                    ServerFault::ClockStep { .. }
+                    | ServerFault::FlushScripts
+                    | ServerFault::Pause { .. } => stage.recorder.mark(from, None, fault.text()),
+                },
+                Ok(false) => {}
+                Err(error) => *turn = Some(error),
+            }
+        });
+        done.await
+            .map_err(|e| SetupError::new("a fault of the store panicked").with_source(e))
     }
 
     async fn crash(&self, client: u32, stage: &Stage) -> Result<(), SetupError> {
         let Some(slot) = self.slot(client) else {
             return Ok(());
         };
+        let _turn = slot.succession.lock().await;
         let old = slot.present().clone();
         old.link.lose(true, true);
         old.link.lose_hints(true);
@@ -225,6 +244,9 @@ impl Disturber {
 
     /// Ends every fault, and waits until nothing is under way any more.
     pub(super) async fn heal(&self, stage: &Stage) -> Result<(), SetupError> {
+        if let Some(error) = self.server.lock().await.take() {
+            return Err(error);
+        }
         for slot in &*self.slots {
             let present = slot.present().clone();
             present.link.heal();

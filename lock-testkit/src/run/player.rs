@@ -259,6 +259,11 @@ impl Turn<'_> {
         hold.over_at
             .get_or_insert_with(|| self.stage.recorder.now());
         let answer = self.present.client.release(&mut hold.held).await;
+        // A release names its owner. If a request of the acquire arrived once more, it may be the
+        // lease of that which it ended, and not this one.
+        if hold.held.repeated && matches!(answer, Ok(true)) {
+            return self.stage.recorder.over(invocation);
+        }
         self.answered(invocation, answer, sent, hold, true);
     }
 

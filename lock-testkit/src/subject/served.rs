@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lock_core::{Clock, Entropy, LockBackend, SystemEntropy};
+use lock_core::{Clock, Entropy, LockBackend, LockName, SystemEntropy};
 use tokio::sync::Mutex;
 
 use super::{Client, ServerFault, StepClient, Subject, Traits, World};
@@ -80,6 +80,16 @@ pub trait ServedStore: Send + Sync + 'static {
     /// # Errors
     /// If it cannot connect.
     async fn connect(&self, by: Option<SocketAddr>) -> Result<Arc<dyn LockBackend>, SetupError>;
+
+    /// Deletes the store's record of a lease behind the library's back, as a careless administrator
+    /// would; `false` if it cannot. Asked only where
+    /// [`loss_alarm`](lock_core::Capabilities::loss_alarm) is to be proved.
+    ///
+    /// # Errors
+    /// If it should have been done and failed.
+    async fn delete(&self, _name: &LockName) -> Result<bool, SetupError> {
+        Ok(false)
+    }
 
     /// Does something to the server, and comes back when it serves again; `false` if it cannot.
     ///
@@ -185,7 +195,14 @@ impl World for ServedWorld {
     }
 
     async fn server(&self, fault: &ServerFault) -> Result<bool, SetupError> {
-        self.store.suffer(fault).await
+        let is_done = self.store.suffer(fault).await?;
+        // Another server may have taken its place.
+        if let Some(address) = self.store.address() {
+            for proxy in self.proxies.lock().await.values() {
+                proxy.set_upstream(address);
+            }
+        }
+        Ok(is_done)
     }
 
     async fn network(&self, client: u32, fault: Option<&NetworkFault>) -> Result<bool, SetupError> {

@@ -11,6 +11,7 @@
 
 mod client;
 mod cluster;
+mod conformance;
 mod etcd;
 mod failover;
 mod faults;

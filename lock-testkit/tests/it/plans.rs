@@ -1,16 +1,18 @@
 //! Plans in virtual time: they repeat, they shrink, and the reference backend passes them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lock_core::{LockBackend, MemoryBackend};
 use lock_testkit::checker::liveness::Limits;
-use lock_testkit::history::History;
+use lock_testkit::history::{History, Operation, Outcome, Step};
 use lock_testkit::hunt::{Plans, hunt_virtual};
 use lock_testkit::judge::{Rules, judge};
-use lock_testkit::plan::{Mix, Plan};
+use lock_testkit::plan::{Act, End, Mix, Plan, PlannedFault, Work};
 use lock_testkit::run::run_virtual;
 use lock_testkit::spec::{Verdict, Violation};
 use lock_testkit::subject::{Simulated, Store, Traits};
+use lock_testkit::{Fault, StepKind, Weather};
 
 struct Memory(MemoryBackend);
 
@@ -84,4 +86,45 @@ fn the_reference_backend_passes_random_plans() {
             lines(&found.history)
         );
     }
+}
+
+/// Found among 100 000 random plans. The first request of an acquire was late and its repetition was
+/// granted; when that lease had run out and the next one was over, the late request took the lock
+/// for the same owner, and the owner's release, which names no token, ended that lease.
+#[test]
+fn a_release_may_end_the_lease_of_a_late_request_of_its_owner() {
+    let late = Plan {
+        seed: 3,
+        ttl_ms: 100,
+        keys: 1,
+        weather: Weather::new(0, 0, 25),
+        clients: vec![
+            vec![vec![Act::Hold {
+                key: 0,
+                wait_ms: 0,
+                work: vec![Work::Keep { ms: 200 }],
+                end: End::Release,
+            }]],
+            vec![vec![
+                Act::Rest { ms: 50 },
+                Act::Hold {
+                    key: 0,
+                    wait_ms: 200,
+                    work: Vec::new(),
+                    end: End::Commit,
+                },
+            ]],
+        ],
+        faults: vec![PlannedFault::Call {
+            client: 0,
+            step: StepKind::Acquire,
+            nth: 0,
+            fault: Fault::Late(Duration::from_millis(180)),
+        }],
+    };
+    let history = run_virtual(&late, &memory()).unwrap();
+    let is_release = |o: &&Operation| o.step == Step::Release && o.token != 0;
+    let release = history.operations().iter().find(is_release).unwrap();
+    assert_eq!(release.outcome, Outcome::Unknown, "{}", lines(&history));
+    assert_eq!(judged(&late, &history), None);
 }

@@ -123,6 +123,11 @@ pub(super) const CRATES: &[Crate] = &[
         dev_dependencies: &[],
     },
     Crate {
+        name: "lock-zoo",
+        dependencies: &["lock-core", "lock-testkit"],
+        dev_dependencies: &[],
+    },
+    Crate {
         name: "distributed-mutex",
         dependencies: &["lock-core", "lock-redis", "lock-postgres", "lock-sqlite"],
         dev_dependencies: &["lock-testkit"],

@@ -168,8 +168,15 @@ impl Stalls<'_> {
     fn orphan(&self, before: &Before) -> Option<u32> {
         let unknown = self.leases[before.unknown?];
         let known = before.known.map(|known| self.leases[known]);
-        let over = known.map_or(0, |known| known.released.unwrap_or(known.end));
+        let over = known.map_or(0, |known| known.released.unwrap_or(self.ran_out(&known)));
         (unknown.settled >= over).then_some(unknown.acquire)
+    }
+
+    /// When a lease that nobody ended was over, if all went well: its own length after its grant.
+    fn ran_out(&self, known: &Lease) -> u64 {
+        let grant = self.key.get(known.acquire);
+        let end = grant.map(|o| o.returned.saturating_add(self.limits.at_most(o.ttl_ns)));
+        end.map_or(known.end, |end| end.min(known.end))
     }
 
     fn add(&self, property: Property, freed: Option<u32>, wait: Wait, found: &mut Violations) {

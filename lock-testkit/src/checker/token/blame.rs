@@ -89,12 +89,14 @@ impl Blame<'_, '_> {
         let property = match (cause, failure) {
             (Cause::Data(_), EndFailure::Ended) => Property::Fn2,
             (Cause::Refusal(by), _) => self.refusal(by),
-            (Cause::Renewed(_) | Cause::Time(_), _) if suspect.is_some() => Property::Ow1,
+            (Cause::Renewed(_) | Cause::Time(_), _) if suspect.is_some() => self.stolen(at),
             (Cause::Renewed(_), _) => Property::Ls3,
             (Cause::Time(_), _) => Property::Ls1,
             (Cause::Step(by), EndFailure::Ended) => self.acted(by),
             (Cause::Data(_) | Cause::Grant(_) | Cause::Step(_), _) => told,
         };
+        let next = self.0.leases.get(at + 1).map(|next| next.grant);
+        let proof = next.filter(|_| property == Property::Me1).unwrap_or(proof);
         let culprits = [Some(cause.by()), Some(proof), suspect, Some(lease.grant)];
         self.violation(property, &culprits)
     }
@@ -213,15 +215,36 @@ impl Blame<'_, '_> {
         }
     }
 
+    /// What a release under another token breaks that ended a lease: if somebody was granted the lock
+    /// within that lease, there were two holders.
+    fn stolen(&self, at: usize) -> Property {
+        let lease = &self.0.leases[at];
+        let end = lease.start.saturating_add(lease.length).max(lease.renewed);
+        match self.0.leases.get(at + 1) {
+            Some(next) if next.limit < end => Property::Me1,
+            _ => Property::Ow1,
+        }
+    }
+
     /// The time in which something may have ended the lease before this one.
     fn window(&self, at: usize) -> (u64, u64) {
         let before = at.checked_sub(1).map_or(0, |at| self.0.leases[at].start);
         (before, self.0.leases[at].limit)
     }
 
-    /// A release under another token that may have ended this lease.
+    /// A release under another token that may have ended this lease: one whose own lease can have
+    /// run out before the next was granted, so that nothing else needed it.
     fn suspect(&self, window: (u64, u64), at: usize) -> Option<u32> {
         let token = self.0.leases[at].token;
+        let is_needed = |token: u64| {
+            let leases = &self.0.leases;
+            let own = leases.partition_point(|lease| lease.token < token);
+            let (own, next) = (leases.get(own), leases.get(own + 1));
+            own.zip(next).is_some_and(|(own, next)| {
+                let ran_out = own.start.saturating_add(own.length).max(own.renewed);
+                own.token == token && ran_out > next.limit
+            })
+        };
         let mut all = self.0.part.iter();
         let found = all.find(|(_, operation)| {
             matches!(
@@ -231,6 +254,7 @@ impl Blame<'_, '_> {
                 && operation.token < token
                 && operation.returned >= window.0
                 && operation.invoked <= window.1
+                && !is_needed(operation.token)
         });
         found.map(|(by, _)| by)
     }

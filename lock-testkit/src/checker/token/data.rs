@@ -281,6 +281,8 @@ fn misread(
             culprits.extend(wrote.map(|(at, _)| index(at)));
             culprits.extend(missed.map(|link| index(link.by)));
             match wrote {
+                // Its writer was told that it certainly had no effect.
+                Some((_, commit)) if commit.outcome == Outcome::NotApplied => Property::Er1,
                 Some(_) => Property::Fn4,
                 None => Property::Fn3,
             }

@@ -124,6 +124,9 @@ impl Gathered {
             let culprits = [index(first.grant)];
             return Err(Violation::new(Property::Tk1, bound, &culprits));
         }
+        if let Some(culprits) = out_of_order(part, &gathered.leases) {
+            return Err(Violation::new(Property::Tk1, bound, &culprits.map(index)));
+        }
         let mut hint = 0;
         for (at, operation) in part.iter() {
             gathered.add(part, bound, at, operation, &mut hint)?;
@@ -233,6 +236,21 @@ impl Gathered {
             .filter(|lease| lease.token == token)
             .map(|_| *hint)
     }
+}
+
+/// A grant that was asked for after a larger token had been granted, and the grant of that token.
+fn out_of_order(part: Part<'_>, leases: &[Lease]) -> Option<[u32; 2]> {
+    let mut first = (u64::MAX, NONE);
+    for lease in leases.iter().rev() {
+        let grant = part.get(lease.grant)?;
+        if grant.invoked > first.0 {
+            return Some([lease.grant, first.1]);
+        }
+        if grant.returned < first.0 {
+            first = (grant.returned, lease.grant);
+        }
+    }
+    None
 }
 
 impl Lease {

@@ -23,6 +23,7 @@ pub(super) struct Solver<'a> {
     early_refusals: Vec<(u32, u32)>,
     found_free: Vec<u32>,
     ghosts: Ghosts,
+    may_have_ghosts: bool,
 }
 
 /// Why the end of a lease is too late.
@@ -44,11 +45,12 @@ impl<'a> Solver<'a> {
             early_refusals: gathered.early_refusals,
             found_free: gathered.found_free,
             ghosts: Ghosts::default(),
+            may_have_ghosts: gathered.unknown_acquires > 0,
         }
     }
 
     pub(super) fn run(&mut self) -> Result<(), Violation> {
-        if self.found_free.is_empty() {
+        if self.may_have_ghosts && self.found_free.is_empty() {
             self.ghosts = Ghosts::new(self.part);
         }
         loop {

@@ -87,7 +87,7 @@ fn each_way_to_break_it_is_found_by_the_rules_made_for_it() {
         (Bug::BelievesTooLong, vec![Property::Me2, Property::Ow3]),
         // Where an unknown acquire may have come after a lease, it may be the one that is kept.
         (Bug::KeepsLeases, vec![Property::Lv1, Property::Lv3]),
-        (Bug::KeepsOrphans, vec![Property::Lv1, Property::Lv3]),
+        (Bug::KeepsOrphans, vec![Property::Lv3]),
         (Bug::LastFirst, vec![Property::Lv4]),
         // Whoever is first in line does not hear that the lock was kept for it.
         (Bug::Silent, vec![Property::Lv2, Property::Lv4]),

@@ -125,7 +125,7 @@ pub(super) fn brute(all: &[Operation], healed: Option<u64>, limits: &Limits) -> 
         let long = limits.poll_ns + 2 * limits.attempt_ns;
         let stalls = |since: u64| waits(since, since, since + long);
         if (from..END).any(|since| is_still(from, since + long) && stalls(since)) {
-            found.insert(last(all, &holds, from));
+            found.insert(last(all, &holds, from, limits));
         }
     }
     found.extend(turns(all, &holds, healed, limits));
@@ -133,11 +133,16 @@ pub(super) fn brute(all: &[Operation], healed: Option<u64>, limits: &Limits) -> 
 }
 
 /// Who is to blame for a stall from a moment on.
-fn last(all: &[Operation], holds: &[Hold], from: u64) -> Property {
+fn last(all: &[Operation], holds: &[Hold], from: u64, limits: &Limits) -> Property {
     let is_known = |h: &&Hold| all[h.at].outcome == Outcome::Done;
     let before = || holds.iter().filter(|h| h.from <= from);
     let known = before().filter(is_known).max_by_key(|h| (h.from, h.at));
-    let over = known.map_or(0, |h| h.release.map_or(h.until, |r| r.invoked));
+    let over = known.map_or(0, |h| {
+        let own = all[h.at]
+            .returned
+            .saturating_add(limits.at_most(all[h.at].ttl_ns));
+        h.release.map_or(h.until.min(own), |r| r.invoked)
+    });
     match before().any(|h| !is_known(&h) && h.settled >= over) {
         true => Property::Lv3,
         false => Property::Lv1,

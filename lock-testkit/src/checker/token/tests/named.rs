@@ -4,7 +4,7 @@ use crate::checker::token::check;
 use crate::history::{History, Key, NEVER, Operation, Outcome, Step, Value};
 use crate::spec::{Bound, Property, Verdict};
 
-use Outcome::{Done, Refused, Unknown};
+use Outcome::{Done, NotApplied, Refused, Unknown};
 use Property::{Er1, Fn1, Fn2, Fn3, Fn4, Ls1, Ls3, Me1, Ow1, Ow2, Tk1, Tk2};
 use Step::{Acquire, Commit, CommitRelease, ForceRelease, Peek, Release, Renew};
 
@@ -91,6 +91,14 @@ fn a_token_smaller_than_the_one_before() {
 }
 
 #[test]
+fn a_smaller_token_that_read_what_the_larger_one_wrote() {
+    let script = Script::new().with((0, 10), Acquire, Done, 7, "");
+    let script = script.with((20, 30), CommitRelease, Done, 7, "a");
+    let script = script.with((40, 50), Acquire, Done, 6, "a");
+    script.breaks(Tk1, &[2, 0]);
+}
+
+#[test]
 fn a_grant_within_a_lease_that_nobody_ended() {
     let script = Script::new().add((0, 10), Acquire, Done, 1);
     script.add((40, 50), Acquire, Done, 2).breaks(Ls1, &[0, 1]);
@@ -105,6 +113,44 @@ fn a_grant_within_a_lease_that_another_released() {
     script
         .add((190, 200), Acquire, Done, 3)
         .breaks(Me1, &[1, 3, 2]);
+}
+
+#[test]
+fn a_grant_within_a_lease_whose_holder_found_it_released_by_another() {
+    let script = Script::new().add((0, 10), Acquire, Done, 1);
+    let script = script.add((150, 155), Acquire, Done, 2);
+    let script = script.add((140, 180), Release, Done, 1);
+    let script = script.add((185, 186), Renew, Refused, 2);
+    script
+        .add((190, 200), Acquire, Done, 3)
+        .breaks(Me1, &[1, 4, 2]);
+}
+
+#[test]
+fn a_lease_that_ended_before_its_time_is_not_blamed_on_the_release_that_made_room_for_it() {
+    let script = Script::new().add((0, 10), Acquire, Done, 1);
+    let script = script.add((20, 30), Release, Done, 1);
+    let script = script.add((15, 30), Acquire, Done, 2);
+    script.add((40, 50), Acquire, Done, 3).breaks(Ls1, &[2, 3]);
+}
+
+#[test]
+fn a_commit_that_was_reported_as_not_applied_and_is_read() {
+    let script = Script::new().with((0, 10), Acquire, Done, 1, "");
+    let script = script.with((20, 30), Commit, NotApplied, 1, "a");
+    let script = script.add((40, 50), Release, Done, 1);
+    let script = script.with((60, 70), Acquire, Done, 2, "a");
+    script.breaks(Er1, &[3, 1]);
+}
+
+#[test]
+fn a_refusal_that_only_an_unknown_lease_of_too_short_a_time_explains() {
+    let script = Script::new().add((0, 10), Acquire, Done, 1);
+    let script = script.add((20, 30), Release, Done, 1);
+    let script = script.add((25, 60), Acquire, Unknown, 0);
+    let script = script.add((40, 50), Acquire, Refused, 0);
+    let script = script.add((70, 80), Acquire, Done, 3);
+    script.breaks(Ls1, &[3, 1, 4]);
 }
 
 #[test]
