@@ -19,6 +19,7 @@ mod pooler;
 mod server;
 mod steps;
 mod takers;
+mod waiting;
 
 use std::future::Future;
 use std::time::Duration;
