@@ -91,7 +91,25 @@ pub trait LockInExt {
     /// the mutex is neither read nor written. Others exclude it and are excluded by it, whichever way
     /// they lock. While they wait for the transaction they ask again and again.
     ///
-    /// The lock borrows the transaction and stands for it, so that it cannot outlive it:
+    /// The lock borrows the transaction and stands for it:
+    /// ```no_run
+    /// # async fn example(
+    /// #     mutex: lock_core::DistributedMutex<()>, pool: sqlx::PgPool
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use lock_postgres::LockInExt;
+    ///
+    /// let mut tx = pool.begin().await?;
+    /// let mut lock = mutex.lock_in(&mut tx, Duration::from_secs(1)).await?;
+    /// for (id, change) in [(1, -10), (2, 10)] {
+    ///     sqlx::query("UPDATE accounts SET balance = balance + $2 WHERE id = $1")
+    ///         .bind(id).bind(change).execute(&mut *lock).await?;
+    /// }
+    /// tx.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    /// So it cannot outlive it:
     /// ```compile_fail,E0505
     /// # async fn example(
     /// #     mutex: lock_core::DistributedMutex<()>, pool: sqlx::PgPool

@@ -1,11 +1,8 @@
 //! The backend, and lock-core's client on it, against a PostgreSQL server of their own: see
 //! `server.rs`.
 #![expect(
-    clippy::arithmetic_side_effects,
-    clippy::future_not_send,
     clippy::unwrap_used,
     clippy::panic,
-    clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::wildcard_enum_match_arm,
     reason = "a test fails by panicking, and waits on a real server with a bound"

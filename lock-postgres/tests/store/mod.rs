@@ -103,7 +103,13 @@ impl ServedStore for Store {
                 tokio::time::sleep(ms(*for_ms)).await;
                 self.server.unpause().await?;
             }
-            _ => return Ok(false),
+            // And whatever other stores suffer.
+            ServerFault::ClockStep { .. }
+            | ServerFault::FailOver
+            | ServerFault::FlushScripts
+            | _ => {
+                return Ok(false);
+            }
         }
         Ok(true)
     }
