@@ -109,16 +109,23 @@ impl Statements {
     }
 }
 
-/// Without the bound on the wait for a row: it would hold for all that the transaction does after.
+/// For a transaction of the user's own, where what a statement sets or locks would outlast it: without
+/// the bound on the wait for a row, and looking at the listeners' locks in place of trying them.
 fn in_transaction(statement: &str) -> Arc<str> {
-    let waits = "(SELECT set_config('lock_timeout', ";
-    let rest = "::text, true)) IS NOT NULL";
-    debug_assert!(statement.contains(waits) && statement.contains(rest));
-    statement
-        .replace(waits, "")
-        .replace(rest, "::text IS NOT NULL")
+    let replaced = |text: &str, from: &str, to: &str| {
+        debug_assert!(text.contains(from), "{from}");
+        text.replace(from, to)
+    };
+    let text = replaced(statement, "(SELECT set_config('lock_timeout', ", "");
+    let text = replaced(&text, "::text, true)) IS NOT NULL", "::text IS NOT NULL");
+    text.replace("NOT pg_try_advisory_xact_lock(", LISTENS)
         .into()
 }
+
+/// Whether somebody has the advisory lock of this number; the number and a bracket follow.
+const LISTENS: &str = "EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+    WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted \
+    AND (l.classid::bigint << 32) | l.objid::bigint = ";
 
 fn without_comments(sql: &str) -> String {
     let lines = sql

@@ -245,3 +245,47 @@ async fn a_transaction_that_is_cut_off_frees_its_lock() {
     assert_eq!(bank.server.value(kill).await, "t");
     crate::granted_in_time(&backend, &request).await;
 }
+
+#[tokio::test]
+async fn a_value_is_saved_while_its_lease_is_fenced() {
+    let bank = Bank::open().await;
+    let locks = LockClient::new(bank.server.backend().await);
+    let mut guard = locks.mutex::<u32>("m").unwrap().lock().await.unwrap();
+    let mut tx = bank.pool.begin().await.unwrap();
+    guard.fence(&mut tx).await.unwrap();
+    *guard = 7;
+    guard.save().await.unwrap();
+    tx.commit().await.unwrap();
+    guard.release().await.unwrap();
+    let peeked = locks.mutex::<u32>("m").unwrap().peek().await.unwrap();
+    assert_eq!(peeked.value, 7);
+}
+
+#[tokio::test]
+async fn a_waiter_is_woken_when_the_transaction_that_had_the_lock_commits() {
+    let bank = Bank::open().await;
+    let holder = bank.server.backend().await;
+    let lease = asks("accounts", owner());
+    granted(&holder, &lease).await;
+    let minute = Duration::from_secs(60);
+    let never_polling = LockOptions::builder().ttl(minute).poll(minute, minute);
+    let client = LockClient::builder(bank.server.backend().await);
+    let client = client.options(never_polling.build().unwrap()).build();
+    let waiting = client.mutex::<()>("accounts").unwrap();
+    let waiter = tokio::spawn(async move { waiting.lock().await.unwrap() });
+    let line = "SELECT cardinality(line) FROM lock_records";
+    until(|| async { (bank.server.value(line).await == "1").then_some(()) }).await;
+    let mutex = bank.mutex(LockOptions::default()).await;
+    // The lease ends as if it had run out, so that nobody is woken by its end.
+    bank.server
+        .say("UPDATE lock_records SET expires = '-infinity'")
+        .await;
+    let mut tx = bank.pool.begin().await.unwrap();
+    let _lock = mutex.lock_in(&mut tx, PATIENCE).await.unwrap();
+    tx.commit().await.unwrap();
+    let next = tokio::time::timeout(PATIENCE, waiter)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(next.previous(), Previous::Released);
+}
