@@ -1,16 +1,13 @@
-//! The conformance suite of lock-testkit through PgBouncer in transaction mode.
+//! The conformance suite of lock-testkit through PgBouncer in transaction mode, a test a group: a
+//! server and a pooler for each case would take their time.
 
 mod store;
-
-use std::process::ExitCode;
 
 use async_trait::async_trait;
 use lock_testkit::SetupError;
 use lock_testkit::subject::{ServedStore, Setup};
 
-fn main() -> ExitCode {
-    lock_testkit::conformance::main(Pooled)
-}
+lock_testkit::conformance!(Pooled);
 
 struct Pooled;
 
