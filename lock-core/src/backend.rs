@@ -1,5 +1,6 @@
 //! [`LockBackend`]: what a store must provide, and [`Capabilities`]: what it promises beyond that.
 
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 
@@ -60,6 +61,12 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
 
     /// What this backend promises beyond the contract.
     fn capabilities(&self) -> Capabilities;
+
+    /// The backend itself, where it has more to offer than the steps: a crate that knows its type
+    /// finds it behind a guard. One that stands around another passes that one on.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 
     /// Takes the lock if it is free, if it is reserved for this owner or if this owner has it.
     async fn acquire(&self, request: &Acquire) -> Result<Acquisition, Error>;

@@ -168,7 +168,9 @@ impl Error {
         }
     }
 
-    pub(crate) fn lease_lost(cause: LossCause) -> Self {
+    /// The error of a holder whose lease was lost in this way.
+    #[must_use]
+    pub fn lease_lost(cause: LossCause) -> Self {
         let mut error = Self::new(ErrorKind::LeaseLost, format!("the lease was lost: {cause}"));
         error.0.loss = Some(cause);
         error

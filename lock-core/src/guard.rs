@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::acquire::Taken;
 use crate::answer::{LossCause, Previous};
+use crate::backend::LockBackend;
 use crate::call::bounded;
 use crate::error::Error;
 use crate::held::HeldLease;
@@ -15,6 +16,7 @@ use crate::hold::Health;
 use crate::instrument;
 use crate::mutex::Shape;
 use crate::name::LockName;
+use crate::owner::OwnerId;
 use crate::token::FencingToken;
 
 /// Holds a lock: a lease that is renewed while the guard lives, and a working copy of the value.
@@ -204,6 +206,19 @@ impl<T> LockGuard<T> {
     #[must_use]
     pub fn token(&self) -> FencingToken {
         self.held().hold().token()
+    }
+
+    /// The owner under which the store keeps this lease: this acquisition's alone.
+    #[must_use]
+    pub fn owner(&self) -> OwnerId {
+        self.held().hold().owner()
+    }
+
+    /// The store's side, for what a backend offers beyond the steps
+    /// ([`as_any`](LockBackend::as_any)).
+    #[must_use]
+    pub fn backend(&self) -> &Arc<dyn LockBackend> {
+        &self.held().core().backend
     }
 
     /// The name of the lock.

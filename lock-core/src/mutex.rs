@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::acquire::plan::Limit;
 use crate::acquire::{Wanted, acquire};
+use crate::backend::LockBackend;
 use crate::call::bounded;
 use crate::codec::{Codec, Json};
 use crate::engine::Engine;
@@ -283,6 +284,13 @@ impl<T: Send + 'static> DistributedMutex<T> {
     #[must_use]
     pub fn name(&self) -> &LockName {
         self.queue.name()
+    }
+
+    /// The store's side, for what a backend offers beyond the steps
+    /// ([`as_any`](LockBackend::as_any)).
+    #[must_use]
+    pub fn backend(&self) -> &Arc<dyn LockBackend> {
+        &self.engine.core.backend
     }
 
     /// The options of this mutex.

@@ -4,6 +4,7 @@
 
 mod link;
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -216,6 +217,10 @@ impl LockBackend for FaultyBackend {
 
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.inner.as_any()
     }
 
     async fn acquire(&self, request: &Acquire) -> Result<Acquisition, Error> {

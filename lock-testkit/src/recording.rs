@@ -24,6 +24,7 @@ mod ledger;
 mod outcome;
 mod task;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +118,10 @@ impl LockBackend for RecordingBackend {
 
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.inner.as_any()
     }
 
     async fn acquire(&self, request: &Acquire) -> Result<Acquisition, Error> {

@@ -1,0 +1,321 @@
+//! Locks inside the user's own transaction: a lease that is pinned until it ends, and a lock that
+//! lives and ends with it.
+//!
+//! # Invariants
+//! 1. A fence shares the key of the row. A step that ends a lease or grants another takes the row as
+//!    a whole and waits for it; a renewal does not touch the key and passes.
+//! 2. Nothing that is set for a statement outlasts it in the user's transaction.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lock_core::{
+    Acquire, Acquisition, DistributedMutex, Entropy, Error, ErrorKind, FencingToken, LockBackend,
+    LockGuard, LockName, OwnerId, Previous, SystemEntropy,
+};
+use sqlx::postgres::{PgConnection, PgRow, Postgres};
+use sqlx::{AssertSqlSafe, Transaction};
+
+use crate::PostgresBackend;
+use crate::answers::{self, Judged};
+use crate::backend::{name_arg, number, owner_arg};
+use crate::error::Failure;
+use crate::statements::{Arg, bound, written_out};
+
+/// The fence of a [`LockGuard`] inside a transaction of the user's own.
+#[async_trait]
+pub trait FenceExt {
+    /// Checks the lease at the server and pins it until the transaction ends: what the transaction
+    /// then writes, to whatever tables, is committed only while the lock is this guard's.
+    ///
+    /// Until the transaction ends, nobody else is granted the lock, even if the lease runs out
+    /// meanwhile, and no operator can force it; renewals go on. So keep the transaction short, and end it
+    /// before the guard is committed or released, which would wait for it otherwise. Whoever asks
+    /// for the lock after its lease ran out waits for the transaction.
+    ///
+    /// The transaction must be one on the database that keeps the lock. It may have done something
+    /// before: what counts is that the fence is asked before it commits.
+    ///
+    /// # Errors
+    /// - [`ErrorKind::LeaseLost`] if the lease is over: roll back.
+    /// - `Unsupported` if the lock is not kept by a [`PostgresBackend`].
+    /// - `Unavailable` if the server did not answer; the transaction is then of no use.
+    ///
+    /// # Cancel safety
+    /// The transaction must be dropped with it.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(
+    /// #     guard: lock_core::LockGuard<()>, pool: sqlx::PgPool
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use lock_postgres::FenceExt;
+    ///
+    /// let mut tx = pool.begin().await?;
+    /// guard.fence(&mut tx).await?;
+    /// sqlx::query("UPDATE accounts SET balance = balance - 10 WHERE id = 1").execute(&mut *tx).await?;
+    /// sqlx::query("UPDATE accounts SET balance = balance + 10 WHERE id = 2").execute(&mut *tx).await?;
+    /// tx.commit().await?;
+    /// guard.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    async fn fence(&self, transaction: &mut Transaction<'_, Postgres>) -> Result<(), Error>;
+}
+
+#[async_trait]
+impl<T: Send + Sync + 'static> FenceExt for LockGuard<T> {
+    async fn fence(&self, transaction: &mut Transaction<'_, Postgres>) -> Result<(), Error> {
+        let backend = postgres(&**self.backend(), self.name(), "fence")?;
+        let name = self.name();
+        let pinned = backend.pin(transaction, name, self.owner(), self.token());
+        match pinned.await {
+            Ok(None) => Ok(()),
+            Ok(Some(cause)) => Err(Error::lease_lost(cause).in_operation("fence", name)),
+            Err(failure) => Err(Error::from(failure).in_operation("fence", name)),
+        }
+    }
+}
+
+/// A [`DistributedMutex`] that is locked inside a transaction of the user's own.
+#[async_trait]
+pub trait LockInExt {
+    /// Takes the lock for as long as the transaction lives, waiting for it no longer than this. It
+    /// ends with the transaction, committed or rolled back or cut off: there is no ttl and nothing to
+    /// renew.
+    ///
+    /// It is for work on tables of the same database, which is where its data belongs: the value in
+    /// the mutex is neither read nor written. Others exclude it and are excluded by it, whichever way
+    /// they lock. While they wait for the transaction they ask again and again.
+    ///
+    /// The lock borrows the transaction and stands for it:
+    /// ```no_run
+    /// # async fn example(
+    /// #     mutex: lock_core::DistributedMutex<()>, pool: sqlx::PgPool
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use lock_postgres::LockInExt;
+    ///
+    /// let mut tx = pool.begin().await?;
+    /// let mut lock = mutex.lock_in(&mut tx, Duration::from_secs(1)).await?;
+    /// for (id, change) in [(1, -10), (2, 10)] {
+    ///     sqlx::query("UPDATE accounts SET balance = balance + $2 WHERE id = $1")
+    ///         .bind(id).bind(change).execute(&mut *lock).await?;
+    /// }
+    /// tx.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    /// So it cannot outlive it:
+    /// ```compile_fail,E0505
+    /// # async fn example(
+    /// #     mutex: lock_core::DistributedMutex<()>, pool: sqlx::PgPool
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use lock_postgres::LockInExt;
+    ///
+    /// let mut tx = pool.begin().await?;
+    /// let lock = mutex.lock_in(&mut tx, std::time::Duration::from_secs(1)).await?;
+    /// tx.commit().await?;
+    /// println!("still locked with token {}", lock.token());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The transaction's isolation is to be READ COMMITTED, the server's default. If it is rolled
+    /// back, the server forgets the token that was granted in it.
+    ///
+    /// # Errors
+    /// - [`ErrorKind::Timeout`] if it was not free in time; the transaction is as good as before.
+    /// - `Unsupported` if the lock is not kept by a [`PostgresBackend`].
+    /// - `Unavailable` if the server did not answer, or its `lock_timeout` was over before another
+    ///   transaction ended; the transaction is then of no use.
+    ///
+    /// # Cancel safety
+    /// The transaction must be dropped with it.
+    async fn lock_in<'t, 'c>(
+        &self,
+        transaction: &'t mut Transaction<'c, Postgres>,
+        within: Duration,
+    ) -> Result<TransactionLock<'t, 'c>, Error>;
+}
+
+#[async_trait]
+impl<T: Send + Sync + 'static> LockInExt for DistributedMutex<T> {
+    async fn lock_in<'t, 'c>(
+        &self,
+        transaction: &'t mut Transaction<'c, Postgres>,
+        within: Duration,
+    ) -> Result<TransactionLock<'t, 'c>, Error> {
+        let name = self.name();
+        let backend = postgres(&**self.backend(), name, "lock")?;
+        let owner = OwnerId::draw(&SystemEntropy as &dyn Entropy);
+        let options = self.options();
+        let mut request = Acquire::new(name.clone(), owner, options.ttl(), options.label().clone());
+        // It guards no value, so it must not make the server forget the one that it finds.
+        request.spare_state = true;
+        request.forget_after = Some(FORGET_AFTER);
+        let taken = backend.take(transaction, &request, within).await;
+        let (token, previous) = taken.map_err(|error| error.in_operation("lock", name))?;
+        Ok(TransactionLock {
+            transaction,
+            name: name.clone(),
+            token,
+            previous,
+        })
+    }
+}
+
+/// A lock that ends with the transaction that it borrows and stands for: statements are executed
+/// on `&mut *lock`.
+#[must_use = "the lock ends with its transaction"]
+pub struct TransactionLock<'t, 'c> {
+    transaction: &'t mut Transaction<'c, Postgres>,
+    name: LockName,
+    token: FencingToken,
+    previous: Previous,
+}
+
+impl TransactionLock<'_, '_> {
+    /// The fencing token, as that of any other grant.
+    #[must_use]
+    pub const fn token(&self) -> FencingToken {
+        self.token
+    }
+
+    /// The name of the lock.
+    #[must_use]
+    pub const fn name(&self) -> &LockName {
+        &self.name
+    }
+
+    /// How the lease before this one ended.
+    #[must_use]
+    pub const fn previous(&self) -> Previous {
+        self.previous
+    }
+}
+
+impl Deref for TransactionLock<'_, '_> {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.transaction
+    }
+}
+
+impl DerefMut for TransactionLock<'_, '_> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.transaction
+    }
+}
+
+impl fmt::Debug for TransactionLock<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransactionLock")
+            .field("name", &self.name)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PostgresBackend {
+    async fn pin(
+        &self,
+        transaction: &mut PgConnection,
+        name: &LockName,
+        owner: OwnerId,
+        token: FencingToken,
+    ) -> Result<Option<lock_core::LossCause>, Failure> {
+        let args = [
+            name_arg(name),
+            owner_arg(owner),
+            Arg::Int(number(token.get())),
+        ];
+        let statement = &self.store.statements.pin;
+        let rows = self.ask_in(transaction, statement, &args).await?;
+        answers::pinned(&rows)
+    }
+
+    /// Takes the lock and gives it up again: until the transaction ends, nobody else sees either.
+    async fn take(
+        &self,
+        transaction: &mut PgConnection,
+        request: &Acquire,
+        within: Duration,
+    ) -> Result<(FencingToken, Previous), Error> {
+        let clock = &self.store.clock;
+        let end = clock.now().after(within);
+        let statements = &self.store.statements;
+        loop {
+            let args = self.acquire_args(request);
+            let rows = self
+                .ask_in(transaction, &statements.acquire_in, &args)
+                .await?;
+            let pause = match answers::acquisition(&rows, request.ttl)? {
+                Judged::Again => Duration::ZERO,
+                Judged::Answer(Acquisition::Granted(grant)) => {
+                    let args = self.release_args(&request.name, request.owner);
+                    let rows = self
+                        .ask_in(transaction, &statements.release_in, &args)
+                        .await?;
+                    answers::release(&rows)?;
+                    return Ok((grant.token, grant.previous));
+                }
+                Judged::Answer(Acquisition::Refused(refusal)) => refusal
+                    .holder_expires_in
+                    .map_or(PAUSE_MAX, |left| left.min(PAUSE_MAX)),
+                Judged::Answer(_) => return Err(Failure::unexpected("an acquire").into()),
+            };
+            let now = clock.now();
+            if now >= end {
+                let message = "it was not free before the caller's time was up";
+                return Err(Error::new(ErrorKind::Timeout, message));
+            }
+            clock.sleep_until(now.after(pause).min(end)).await;
+        }
+    }
+
+    /// Runs a statement in the user's transaction.
+    async fn ask_in(
+        &self,
+        transaction: &mut PgConnection,
+        statement: &Arc<str>,
+        args: &[Arg],
+    ) -> Result<Vec<PgRow>, Failure> {
+        let answer = if self.store.written_out {
+            let sql = AssertSqlSafe(written_out(statement, args));
+            sqlx::raw_sql(sql).fetch_all(transaction).await
+        } else {
+            let sql = AssertSqlSafe(Arc::clone(statement));
+            sqlx::query_with(sql, bound(args)?)
+                .fetch_all(transaction)
+                .await
+        };
+        answer.map_err(|error| Failure::sending(error, &self.store.at))
+    }
+}
+
+/// For how long the record of a name without a value is kept: as for any plain lock.
+const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a lock inside a transaction waits from one look to the next.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+fn postgres<'b>(
+    backend: &'b dyn LockBackend,
+    name: &LockName,
+    operation: &'static str,
+) -> Result<&'b PostgresBackend, Error> {
+    let found = backend.as_any().and_then(|any| any.downcast_ref());
+    found.ok_or_else(|| {
+        let kind = backend.kind();
+        Error::from(Failure::unsupported(format!(
+            "the lock is kept by {kind}, and only a lock in PostgreSQL has a place in a transaction \
+             of PostgreSQL"
+        )))
+        .in_operation(operation, name)
+    })
+}

@@ -1,0 +1,181 @@
+//! The connections of one client, and how a statement is run on them.
+//!
+//! # Invariants
+//! 1. A connection on which a statement has not ended is never used again: it is closed.
+//! 2. Nothing is kept on a connection between two statements.
+//! 3. Renewals have connections of their own, so that no other use of the pool holds them up.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lock_core::Clock;
+use sqlx::AssertSqlSafe;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgPool, PgRow, Postgres};
+use tokio::runtime::Handle;
+
+use crate::answers::Judged;
+use crate::error::{At, Failure};
+use crate::statements::{Arg, Statements, bound, written_out};
+
+/// Runs statements.
+pub(crate) struct Store {
+    pub(crate) pool: PgPool,
+    /// For renewals alone.
+    pub(crate) care: PgPool,
+    pub(crate) statements: Statements,
+    pub(crate) at: At,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) request_timeout: Duration,
+    /// Statements are written out whole, because a pooler gives each another connection.
+    pub(crate) written_out: bool,
+    /// A connection that is given up wants a runtime, also where it is dropped outside of one.
+    pub(crate) runtime: Handle,
+}
+
+/// Which connections a statement goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Care,
+    Shared,
+}
+
+impl Store {
+    /// Runs one statement.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: the statement either happens or does not, and its connection is closed.
+    pub(crate) async fn ask(
+        &self,
+        lane: Lane,
+        statement: &Arc<str>,
+        args: &[Arg],
+    ) -> Result<Vec<PgRow>, Failure> {
+        let pool = match lane {
+            Lane::Care => &self.care,
+            Lane::Shared => &self.pool,
+        };
+        let limit = self.request_timeout;
+        let connection = match self.within(limit, pool.acquire()).await {
+            Some(connection) => connection.map_err(|e| Failure::connecting(e, &self.at))?,
+            None => return Err(Failure::no_connection(&self.at, limit)),
+        };
+        let mut busy = Busy {
+            connection: Some(connection),
+            ended: false,
+            runtime: self.runtime.clone(),
+        };
+        // CANCEL: `busy` closes the connection, so that no later statement reads this one's answer.
+        let answer = self
+            .within(limit, self.run(&mut busy, statement, args))
+            .await;
+        match answer {
+            Some(answer) => answer,
+            None => Err(Failure::no_answer(&self.at, limit)),
+        }
+    }
+
+    async fn run(
+        &self,
+        busy: &mut Busy,
+        statement: &Arc<str>,
+        args: &[Arg],
+    ) -> Result<Vec<PgRow>, Failure> {
+        let Some(connection) = busy.connection.as_mut() else {
+            return Err(Failure::unexpected("no connection"));
+        };
+        let answer = if self.written_out {
+            let sql = AssertSqlSafe(written_out(statement, args));
+            sqlx::raw_sql(sql).fetch_all(&mut **connection).await
+        } else {
+            let sql = AssertSqlSafe(Arc::clone(statement));
+            sqlx::query_with(sql, bound(args)?)
+                .fetch_all(&mut **connection)
+                .await
+        };
+        busy.ended = matches!(&answer, Ok(_) | Err(sqlx::Error::Database(_)));
+        answer.map_err(|error| Failure::sending(error, &self.at))
+    }
+
+    /// Runs a step until the row that it judged is the row that it changed.
+    pub(crate) async fn step<T>(
+        &self,
+        statement: &Arc<str>,
+        args: &[Arg],
+        read: impl Fn(&[PgRow]) -> Result<Judged<T>, Failure> + Send + Sync,
+    ) -> Result<T, Failure> {
+        for _ in 0..AGAIN_MAX {
+            let rows = self.ask(Lane::Shared, statement, args).await?;
+            if let Judged::Answer(answer) = read(&rows)? {
+                return Ok(answer);
+            }
+        }
+        Err(Failure::unavailable(
+            "others changed its row again and again while it was judged",
+        ))
+    }
+
+    /// How long a statement waits at the server for a row that another transaction has. A statement
+    /// whose client is gone ends with it, too.
+    pub(crate) fn row_wait(&self) -> Arg {
+        let half = self.request_timeout / 2;
+        Arg::Text(half.as_millis().clamp(1, 1000).to_string())
+    }
+
+    pub(crate) async fn within<F: Future + Send>(
+        &self,
+        length: Duration,
+        future: F,
+    ) -> Option<F::Output> {
+        within(&*self.clock, length, future).await
+    }
+}
+
+/// Waits for a future, but no longer than this.
+pub(crate) async fn within<F: Future + Send>(
+    clock: &dyn Clock,
+    length: Duration,
+    future: F,
+) -> Option<F::Output> {
+    let end = clock.now().after(length);
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = clock.sleep_until(end) => None,
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("at", &self.at)
+            .field("written_out", &self.written_out)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection that is in use.
+struct Busy {
+    /// `None` only while it is dropped.
+    connection: Option<PoolConnection<Postgres>>,
+    ended: bool,
+    runtime: Handle,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let _inside = self.runtime.enter();
+        if let Some(connection) = self.connection.take()
+            && !self.ended
+        {
+            // Closes the socket without a word and makes room in the pool.
+            drop(connection.detach());
+        }
+    }
+}
+
+/// How often a step is sent when its row changes under it. Only the first grants of a name that
+/// many ask for at once meet this at all.
+const AGAIN_MAX: u32 = 10;

@@ -1,0 +1,192 @@
+//! What is out of bounds, in the way or exhausted is told, and costs nobody else anything.
+
+use std::time::Duration;
+
+use lock_core::{Effect, ErrorKind, LockBackend, Renewal};
+use lock_postgres::PostgresOptions;
+use lock_testkit::service::PostgresServerOptions;
+use sqlx::postgres::PgPoolOptions;
+
+use crate::server::{Server, options};
+use crate::{asks, granted, name, owner, renewed};
+
+#[test]
+fn urls_and_options_out_of_bounds_are_refused_without_their_password() {
+    for url in [
+        "",
+        "redis://:secret@h/",
+        "postgres://u:secret@h:99999/",
+        "postgres://u:secret@h/?tabel=x",
+        "postgres://u:secret@h/?sslmode=secret",
+    ] {
+        let error = PostgresOptions::new(url).map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{url}");
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+    let options = PostgresOptions::new("postgres://u:secret@h/").unwrap();
+    assert!(!format!("{options:?}").contains("secret"));
+}
+
+#[tokio::test]
+async fn options_out_of_bounds_are_refused_before_anything_is_sent() {
+    let options = || options("postgres://u:secret@127.0.0.1:1/");
+    for bad in [
+        options().claim_time(Duration::from_millis(9)),
+        options().request_timeout(Duration::ZERO),
+        options().connect_timeout(Duration::from_secs(61)),
+        options().max_connections(0),
+        options().table(""),
+        options().table("x".repeat(49)),
+        options().schema("a\0b"),
+    ] {
+        let error = bad.connect().await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_without_the_password() {
+    let url = "postgres://u:secret@127.0.0.1:1/shop";
+    let error = options(url).connect().await.map(drop).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unavailable, Effect::NotApplied)
+    );
+    let text = format!("{error} {error:?}");
+    assert!(
+        text.contains("127.0.0.1:1") && !text.contains("secret"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_read_only_server_is_told() {
+    let server = Server::start().await;
+    let backend = server.backend().await;
+    server
+        .say("ALTER SYSTEM SET default_transaction_read_only = on")
+        .await;
+    server.say("SELECT pg_reload_conf()").await;
+    let error = crate::until(|| async { backend.acquire(&asks("x", owner())).await.err() }).await;
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unavailable, Effect::NotApplied)
+    );
+    assert!(error.to_string().contains("read-only"), "{error}");
+    let error = server.options().connect().await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("read-only"), "{error}");
+}
+
+#[tokio::test]
+async fn a_statement_timeout_of_the_server_is_told() {
+    let server =
+        Server::with(&PostgresServerOptions::new().config("statement_timeout = 300")).await;
+    let backend = server.backend().await;
+    granted(&backend, &asks("x", owner())).await;
+    let pool = PgPoolOptions::new().connect(server.url()).await.unwrap();
+    let mut holds = pool.begin().await.unwrap();
+    let lock = "SELECT FROM lock_records FOR UPDATE";
+    sqlx::query(lock).execute(&mut *holds).await.unwrap();
+    let error = backend.release(&name("x"), owner()).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unavailable, Effect::NotApplied)
+    );
+    assert!(error.to_string().contains("statement_timeout"), "{error}");
+}
+
+#[tokio::test]
+async fn a_name_that_the_encoding_has_not_is_refused() {
+    let latin =
+        "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    let server = Server::bare(&PostgresServerOptions::new()).await;
+    server.say(latin).await;
+    let (place, _) = server.url().rsplit_once('/').unwrap();
+    let url = format!("{place}/latin");
+    let options = options(&url);
+    options.migrate().await.unwrap();
+    let backend = options.connect().await.unwrap();
+    granted(&backend, &asks("ü\0", owner())).await;
+    let error = backend.acquire(&asks("😀", owner())).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Invalid, Effect::NotApplied)
+    );
+    assert!(error.to_string().contains("encoding"), "{error}");
+    // The connection is as good as before.
+    granted(&backend, &asks("ä", owner())).await;
+}
+
+#[tokio::test]
+async fn an_exhausted_pool_fails_in_time_and_starves_no_renewal() {
+    let server = Server::start().await;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect(server.url())
+        .await
+        .unwrap();
+    let backend = PostgresOptions::from_pool(pool.clone())
+        .request_timeout(Duration::from_millis(300))
+        .connect()
+        .await
+        .unwrap();
+    let request = asks("x", owner());
+    let grant = granted(&backend, &request).await;
+    let taken = pool.acquire().await.unwrap();
+    let error = backend.acquire(&asks("y", owner())).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unavailable, Effect::NotApplied)
+    );
+    assert!(error.to_string().contains("pool"), "{error}");
+    let held = renewed(&backend, "x", request.owner, grant.token).await;
+    assert!(matches!(held, Renewal::Renewed { .. }));
+    drop(taken);
+    granted(&backend, &asks("y", owner())).await;
+}
+
+#[tokio::test]
+async fn one_row_that_another_transaction_keeps_costs_no_other_lease_its_renewal() {
+    let server = Server::start().await;
+    let backend = server
+        .options()
+        .request_timeout(Duration::from_secs(2))
+        .connect()
+        .await
+        .unwrap();
+    let mut renewals = Vec::new();
+    for lock in ["a", "b", "c"] {
+        let request = asks(lock, owner());
+        let grant = granted(&backend, &request).await;
+        let ttl = crate::ttl(60_000);
+        renewals.push(lock_core::Renew::new(
+            name(lock),
+            request.owner,
+            grant.token,
+            ttl,
+        ));
+    }
+    let pool = PgPoolOptions::new().connect(server.url()).await.unwrap();
+    let mut holds = pool.begin().await.unwrap();
+    let lock = "SELECT FROM lock_records WHERE name = 'b' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *holds).await.unwrap();
+    let before = server
+        .value("SELECT min(expires) FROM lock_records WHERE name <> 'b'")
+        .await;
+    let answers = backend.renew(&renewals).await;
+    assert!(matches!(answers[0], Ok(Renewal::Renewed { .. })));
+    assert_eq!(
+        answers[1].as_ref().unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+    assert!(matches!(answers[2], Ok(Renewal::Renewed { .. })));
+    let after = server
+        .value("SELECT min(expires) FROM lock_records WHERE name <> 'b'")
+        .await;
+    assert!(after > before);
+    holds.rollback().await.unwrap();
+    let answers = backend.renew(&renewals).await;
+    assert!(matches!(answers[1], Ok(Renewal::Renewed { .. })));
+}
