@@ -22,6 +22,10 @@ pub(super) const CASES: &[Case] = &[
         "steps/the-same-grant-again-tells-the-same-previous-and-the-value",
         previous_again
     ),
+    case!(
+        "steps/an-expiry-is-told-to-the-next-also-after-a-late-release",
+        release_after_expiry
+    ),
     case!("steps/a-lost-commit-tells-its-cause", commit_cause),
     case!(
         "steps/renewals-of-one-name-in-one-call-are-answered-in-order",
@@ -107,6 +111,17 @@ async fn previous_again(stage: Stage) -> Ran {
     let (old, grant) = hand.lapsed("y").await?;
     let (owner, token) = (old.owner, grant.token);
     again("y", Previous::Abandoned { owner, token }).await?;
+    HOLDS
+}
+
+async fn release_after_expiry(stage: Stage) -> Ran {
+    let hand = stage.hand().await?;
+    let (old, grant) = hand.lapsed("x").await?;
+    hand.not_held(&old).await?;
+    hand.not_held(&old).await?;
+    let (owner, token) = (old.owner, grant.token);
+    let (_, next) = hand.next("x").await?;
+    previous_is(&next, Previous::Abandoned { owner, token })?;
     HOLDS
 }
 
