@@ -1,5 +1,7 @@
 //! `claims/…`: what the backend declares, and what it does not.
 
+mod waiting;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -11,7 +13,11 @@ use super::hand::{Hand, LONG};
 use super::stage::Stage;
 use crate::subject::{Served, ServerFault};
 
-pub(super) const CASES: &[Case] = &[
+pub(super) fn cases() -> Vec<Case> {
+    [CASES, waiting::CASES].concat()
+}
+
+const CASES: &[Case] = &[
     case!("claims/capabilities-do-not-change", constant),
     case!(
         "claims/push-a-release-is-hinted-to-who-watches",

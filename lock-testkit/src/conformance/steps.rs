@@ -3,8 +3,10 @@
 mod batches;
 mod cancel;
 mod commit;
+mod expiry;
 mod grant;
 mod idle;
+mod late;
 mod looking;
 mod lost;
 mod names;
@@ -17,6 +19,8 @@ pub(super) fn cases() -> Vec<Case> {
         lost::CASES,
         commit::CASES,
         idle::CASES,
+        expiry::CASES,
+        late::CASES,
         names::CASES,
         looking::CASES,
         batches::CASES,

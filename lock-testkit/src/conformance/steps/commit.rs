@@ -217,6 +217,8 @@ async fn reserved_tokens(stage: Stage) -> Ran {
             format!("a commit under token {n} of a block of 3 was answered {stored:?}")
         })?;
         hand.reads(&request.name, value).await?;
+        let peeked = hand.peek(&request.name).await?.map(|peeked| peeked.token);
+        same("the token of the value", &peeked, &Some(later(n)))?;
     }
     for n in [1, 3] {
         let stored = commit(n, "late").await?;

@@ -7,6 +7,7 @@ use lock_core::{FencingToken, Previous, Then};
 use crate::conformance::case::{Case, HOLDS, Ran, case, ensure, same};
 use crate::conformance::hand::{LONG, SHORT, previous_is, text};
 use crate::conformance::stage::Stage;
+use crate::conformance::steps::expiry::lasts_yet;
 
 pub(super) const CASES: &[Case] = &[
     case!("steps/a-free-name-is-granted-once", granted_once),
@@ -83,26 +84,7 @@ async fn remaining(stage: Stage) -> Ran {
     let request = hand.asks("x")?;
     let sent = stage.now();
     let grant = hand.granted(&request).await?;
-    let other = hand.asks("x")?;
-    let refusal = hand.refused(&other).await?;
-    let Some(left) = refusal.holder_expires_in else {
-        return Err(crate::conformance::case::Broken::new(
-            "a refusal by a lease with an end did not tell it",
-        ));
-    };
-    let slack = Stage::slack(LONG);
-    let (least, most) = (
-        LONG.saturating_sub(stage.now().since(sent))
-            .saturating_sub(slack),
-        grant
-            .ttl
-            .as_duration()
-            .saturating_add(slack)
-            .saturating_add(stage.granularity().await?),
-    );
-    ensure(left >= least && left <= most, || {
-        format!("a lease of {LONG:?} has {left:?} left, which is not from {least:?} to {most:?}")
-    })?;
+    lasts_yet(&stage, &hand, "x", (sent, LONG, &grant)).await?;
     HOLDS
 }
 

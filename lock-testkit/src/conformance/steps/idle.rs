@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lock_core::Then;
+use lock_core::{Stored, Then};
 
 use crate::conformance::case::{Case, HOLDS, Ran, case, ensure};
 use crate::conformance::hand::{SHORT, text};
@@ -31,9 +31,12 @@ async fn written(
     let mut request = hand.asks("x")?;
     request.forget_after = forget_after;
     let grant = hand.granted(&request).await?;
-    let _stored = hand
+    let stored = hand
         .commit(&request, grant.token, 1, text("one"), Then::Release)
         .await?;
+    ensure(matches!(stored, Stored::Committed { .. }), || {
+        format!("a commit of a lease of five minutes was answered {stored:?}")
+    })?;
     // Its ttl counts from the last acquire.
     let mut short = hand.asks_for("x", SHORT)?;
     short.forget_after = forget_after;
@@ -52,7 +55,7 @@ async fn kept(stage: Stage) -> Ran {
 }
 
 async fn kept_so_long(stage: Stage) -> Ran {
-    written(&stage, Some(Duration::from_secs(3_600))).await?;
+    written(&stage, Some(Duration::from_secs(120))).await?;
     stage.outlast(SHORT).await?;
     let hand = stage.hand().await?;
     hand.reads(&stage.name("x")?, "one").await?;
