@@ -24,6 +24,6 @@ pub mod table;
 
 pub use client::Habit;
 pub use lock::BrokenLock;
-pub use member::{CASES, Member, SEED, first, limits, memory, memory_limits, rules, verdict};
+pub use member::{CASES, Member, SEED, first, limits, memory_limits, rules, verdict};
 pub use members::{member, members};
 pub use store::Defect;

@@ -1,8 +1,5 @@
 //! [`Member`]: one broken lock, what it breaks, and how it is caught.
 
-use std::sync::Arc;
-
-use lock_core::{LockBackend, MemoryBackend};
 use lock_testkit::SetupError;
 use lock_testkit::checker::liveness::{Fifo, Limits};
 use lock_testkit::history::History;
@@ -11,7 +8,7 @@ use lock_testkit::judge::{Rules, judge};
 use lock_testkit::plan::{Mix, Plan};
 use lock_testkit::run::run_virtual;
 use lock_testkit::spec::{Bound, Property, Verdict, Violation};
-use lock_testkit::subject::{Simulated, Store, Subject, Traits};
+use lock_testkit::subject::Subject;
 
 use crate::client::Habit;
 use crate::lock::BrokenLock;
@@ -237,21 +234,4 @@ pub const fn limits() -> Limits {
 #[must_use]
 pub const fn memory_limits() -> Limits {
     Limits::new(10_000_000, 4_000_000_000).push(4_000_000_000)
-}
-
-/// The reference backend, as a subject.
-#[must_use]
-pub fn memory() -> Simulated {
-    let traits = Traits::of(MemoryBackend::new().capabilities());
-    Simulated::new("memory", traits, |_seed, clock| {
-        Box::new(Memory(MemoryBackend::with_clock(clock)))
-    })
-}
-
-struct Memory(MemoryBackend);
-
-impl Store for Memory {
-    fn client(&self, _number: u32) -> Arc<dyn LockBackend> {
-        Arc::new(self.0.another_client())
-    }
 }

@@ -6,8 +6,9 @@ use lock_core::{Clock, SystemClock};
 use lock_testkit::SetupError;
 use lock_testkit::report::core;
 use lock_testkit::spec::Property;
+use lock_testkit::subject::Simulated;
 
-use crate::member::{CASES, Member, SEED, first, memory};
+use crate::member::{CASES, Member, SEED, first};
 use crate::members;
 
 /// What became of one member.
@@ -90,7 +91,7 @@ pub fn false_alarm(member: &Member, cases: u32) -> Result<Option<Property>, Setu
         return Ok(None);
     }
     let rules = member.judges_memory_by();
-    let found = first(&memory(), &mix, &rules, CONTROL_SEED, cases)?;
+    let found = first(&Simulated::memory(), &mix, &rules, CONTROL_SEED, cases)?;
     Ok(found.map(|(violation, _)| violation.property))
 }
 

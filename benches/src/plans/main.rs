@@ -14,10 +14,8 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lock_core::{LockBackend, MemoryBackend};
 use lock_testkit::SetupError;
 use lock_testkit::checker::liveness::Limits;
 use lock_testkit::history::History;
@@ -26,15 +24,7 @@ use lock_testkit::judge::{Rules, judge};
 use lock_testkit::plan::Mix;
 use lock_testkit::run::run_virtual;
 use lock_testkit::spec::Verdict;
-use lock_testkit::subject::{Simulated, Store, Traits};
-
-struct Memory(MemoryBackend);
-
-impl Store for Memory {
-    fn client(&self, _number: u32) -> Arc<dyn LockBackend> {
-        Arc::new(self.0.another_client())
-    }
-}
+use lock_testkit::subject::{Simulated, Subject};
 
 /// What a number of plans came to.
 #[derive(Default)]
@@ -72,10 +62,8 @@ fn main() -> ExitCode {
 }
 
 fn table(cases: u64, seeds: u64, seed: u64) -> Result<ExitCode, SetupError> {
-    let traits = Traits::of(MemoryBackend::new().capabilities());
-    let memory = Simulated::new("memory", traits, |_seed, clock| {
-        Box::new(Memory(MemoryBackend::with_clock(clock)))
-    });
+    let memory = Simulated::memory();
+    let traits = memory.traits();
     // As many operations as in the published figures of others: about 250 a case.
     let mut mix = Mix::simulated(&traits);
     mix.acts = 50;

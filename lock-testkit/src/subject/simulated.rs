@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lock_core::{Clock, LockBackend, SeededEntropy};
+use lock_core::{Clock, LockBackend, MemoryBackend, SeededEntropy};
 
 use super::{Client, ServerFault, StepClient, Subject, Traits, World};
 use crate::SetupError;
@@ -21,25 +21,23 @@ pub trait Store: Send + Sync + 'static {
     }
 }
 
+impl Store for MemoryBackend {
+    fn client(&self, _number: u32) -> Arc<dyn LockBackend> {
+        Arc::new(self.another_client())
+    }
+}
+
 /// A backend whose store lives in this process, driven step by step.
 ///
 /// # Examples
 /// ```
-/// use std::sync::Arc;
 /// use lock_core::{LockBackend, MemoryBackend};
-/// use lock_testkit::subject::{Simulated, Store, Traits};
+/// use lock_testkit::subject::{Simulated, Traits};
 ///
-/// struct Memory(MemoryBackend);
-///
-/// impl Store for Memory {
-///     fn client(&self, _number: u32) -> Arc<dyn LockBackend> {
-///         Arc::new(self.0.another_client())
-///     }
-/// }
-///
+/// // As `Simulated::memory()` does; implement `Store` for a store of your own.
 /// let traits = Traits::of(MemoryBackend::new().capabilities());
 /// let subject = Simulated::new("memory", traits, |_seed, clock| {
-///     Box::new(Memory(MemoryBackend::with_clock(clock)))
+///     Box::new(MemoryBackend::with_clock(clock))
 /// });
 /// ```
 pub struct Simulated {
@@ -59,6 +57,15 @@ impl fmt::Debug for Simulated {
 }
 
 impl Simulated {
+    /// The reference backend.
+    #[must_use]
+    pub fn memory() -> Self {
+        let traits = Traits::of(MemoryBackend::new().capabilities());
+        Self::new("memory", traits, |_seed, clock| {
+            Box::new(MemoryBackend::with_clock(clock))
+        })
+    }
+
     /// A subject of this name; `store` makes a fresh store from a seed and a clock.
     pub fn new(
         name: impl Into<String>,

@@ -72,7 +72,7 @@ impl StepClient {
         let mut hints: Option<Hints> = None;
         let mut failures = 0_u32;
         let mut stands_in_line = false;
-        let mut renamed = 0_u32;
+        let mut ended = 0_u32;
         loop {
             let sent = self.clock.now();
             match self.backend.acquire(request).await {
@@ -96,13 +96,11 @@ impl StepClient {
                         }
                     }
                 }
-                Ok(_) if self.clock.now() >= deadline && renamed > 0 => {
-                    return Ok(Acquired::Refused {
-                        repeated: failures > 0,
-                    });
+                Ok(_) if ended >= ENDED_MAX => {
+                    return Err(Failure::new(Effect::Unknown, "each new owner had ended"));
                 }
                 Ok(_) => {
-                    renamed = renamed.saturating_add(1);
+                    ended = ended.saturating_add(1);
                     request.owner = OwnerId::draw(&*self.entropy);
                 }
                 Err(error) if error.effect() == Effect::Unknown && failures < self.retries => {
@@ -324,3 +322,6 @@ fn believed(ttl: Duration) -> Duration {
 
 /// A lease is over a moment after the store said so.
 const TICK: Duration = Duration::from_millis(1);
+
+/// So many owners in a row may be told that they have ended; a store that says so of each is broken.
+const ENDED_MAX: u32 = 8;

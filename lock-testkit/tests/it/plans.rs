@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Clock, LockBackend, MemoryBackend, Moment};
+use lock_core::{Clock, MemoryBackend, Moment};
 use lock_testkit::checker::liveness::Limits;
 use lock_testkit::history::{History, Operation, Outcome, Step};
 use lock_testkit::hunt::{Plans, hunt_virtual};
@@ -11,25 +11,11 @@ use lock_testkit::judge::{Rules, judge};
 use lock_testkit::plan::{Act, End, Mix, Plan, PlannedFault, Work};
 use lock_testkit::run::run_virtual;
 use lock_testkit::spec::{Property, Verdict, Violation};
-use lock_testkit::subject::{Simulated, Store, Traits};
+use lock_testkit::subject::{Simulated, Subject, Traits};
 use lock_testkit::{Fault, StepKind, Weather};
 
-struct Memory(MemoryBackend);
-
-impl Store for Memory {
-    fn client(&self, _number: u32) -> Arc<dyn LockBackend> {
-        Arc::new(self.0.another_client())
-    }
-}
-
 fn traits() -> Traits {
-    Traits::of(MemoryBackend::new().capabilities())
-}
-
-fn memory() -> Simulated {
-    Simulated::new("memory", traits(), |_seed, clock| {
-        Box::new(Memory(MemoryBackend::with_clock(clock)))
-    })
+    Simulated::memory().traits()
 }
 
 fn lines(history: &History) -> String {
@@ -56,8 +42,8 @@ fn cases(default: u32) -> u32 {
 #[test]
 fn the_same_plan_gives_the_same_history() {
     for plan in Plans::new(&Mix::simulated(&traits()), 7).take(200) {
-        let once = run_virtual(&plan, &memory()).unwrap();
-        let again = run_virtual(&plan, &memory()).unwrap();
+        let once = run_virtual(&plan, &Simulated::memory()).unwrap();
+        let again = run_virtual(&plan, &Simulated::memory()).unwrap();
         let (once, again) = (lines(&once), lines(&again));
         let differs = once.lines().zip(again.lines()).position(|(a, b)| a != b);
         assert_eq!(differs, None, "{}\n{once}\n{again}", plan.to_line());
@@ -77,7 +63,7 @@ fn a_plan_is_read_back_from_its_line() {
 #[test]
 fn the_reference_backend_passes_random_plans() {
     let mix = Mix::simulated(&traits());
-    let found = hunt_virtual(&memory(), &mix, 1, cases(300), judged).unwrap();
+    let found = hunt_virtual(&Simulated::memory(), &mix, 1, cases(300), judged).unwrap();
     if let Some(found) = found {
         panic!(
             "{}\n{}\n{}",
@@ -122,7 +108,7 @@ fn a_release_may_end_the_lease_of_a_late_request_of_its_owner() {
             fault: Fault::Late(Duration::from_millis(180)),
         }],
     };
-    let history = run_virtual(&late, &memory()).unwrap();
+    let history = run_virtual(&late, &Simulated::memory()).unwrap();
     let is_release = |o: &&Operation| o.step == Step::Release && o.token != 0;
     let release = history.operations().iter().find(is_release).unwrap();
     assert_eq!(release.outcome, Outcome::Unknown, "{}", lines(&history));
@@ -148,12 +134,12 @@ fn a_line_excuses_no_lease_that_never_ends() {
     };
     // A clock that stands still is what ends no lease.
     let stopped = Simulated::new("never ends", traits(), |_seed, _clock| {
-        Box::new(Memory(MemoryBackend::with_clock(Arc::new(Stopped))))
+        Box::new(MemoryBackend::with_clock(Arc::new(Stopped)))
     });
     let history = run_virtual(&plan, &stopped).unwrap();
     let found = judged(&plan, &history).map(|violation| violation.property);
     assert_eq!(found, Some(Property::Lv1), "{}", lines(&history));
-    let history = run_virtual(&plan, &memory()).unwrap();
+    let history = run_virtual(&plan, &Simulated::memory()).unwrap();
     assert_eq!(judged(&plan, &history), None);
 }
 
