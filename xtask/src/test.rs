@@ -24,15 +24,28 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     if !arguments.iter().any(of_one_package) {
         words.push("--workspace");
     }
+    let all = arguments.is_empty();
+    if all && nextest {
+        // It would start a server for each case of the suite: they run below, on one each backend.
+        words.extend(["--no-fail-fast", "-E", "not binary(conformance)"]);
+    } else if all {
+        words.push("--no-fail-fast");
+    }
     words.extend(arguments.iter().map(String::as_str));
     step(&format!("cargo {}", words.join(" ")), || {
         with_environment(&mut cargo(&words))
     })?;
-    if !arguments.is_empty() {
+    if !all {
         note(
             "arguments were given, so the tests in documentation and of third parties are left out",
         );
         return Ok(());
+    }
+    if nextest {
+        let words = ["test", "--workspace", "--all-features", "--no-fail-fast"];
+        step("conformance of each backend", || {
+            with_environment(cargo(&words).args(["--test", "conformance"]))
+        })?;
     }
     let words = ["test", "--doc", "--workspace", "--all-features"];
     step(&format!("cargo {}", words.join(" ")), || {
