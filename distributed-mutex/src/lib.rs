@@ -6,6 +6,7 @@
 //! | URL | feature | store |
 //! |---|---|---|
 //! | `sqlite:PATH` | `sqlite` (default) | one file, for the processes of one machine |
+//! | `postgres://…` | `postgres` | a server, its table made before or by `?migrate=true`; `sslmode=require` and stricter with `postgres-rustls` |
 //! | `redis://…`, `valkey://…` | `redis` | a server; `rediss://` with `redis-rustls`, `redis-cluster://` with `redis-cluster` |
 //! | `memory:` | `memory` | this process alone, for tests |
 //!
@@ -38,6 +39,8 @@ mod stores;
 mod url;
 
 pub use lock_core::*;
+#[cfg(feature = "postgres")]
+pub use lock_postgres::{FenceExt, LockInExt, PostgresBackend, PostgresOptions};
 #[cfg(feature = "redis")]
 pub use lock_redis::{RedisBackend, RedisOptions};
 #[cfg(feature = "sqlite")]

@@ -45,7 +45,7 @@ pub(crate) fn take(
     }
     let (least, most) = (take_length(url, "poll_min")?, take_length(url, "poll_max")?);
     if least.is_some() || most.is_some() {
-        let default = LockOptions::default().poll();
+        let default = options.clone().build()?.poll();
         options = options.poll(least.unwrap_or(default.0), most.unwrap_or(default.1));
     }
     if let Some(text) = url.take("max_state_bytes") {

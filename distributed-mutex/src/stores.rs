@@ -53,7 +53,22 @@ pub(crate) const STORES: &[Store] = &[
         is_on: cfg!(all(feature = "redis-cluster", feature = "redis-rustls")),
         options: REDIS_OPTIONS,
     },
-    // PostgreSQL stands here, and in `open`, once its crate is there.
+    Store {
+        schemes: &["postgres", "postgresql"],
+        feature: "postgres",
+        is_on: cfg!(feature = "postgres"),
+        options: POSTGRES_OPTIONS,
+    },
+];
+
+const POSTGRES_OPTIONS: &[&str] = &[
+    "claim_time",
+    "connect_timeout",
+    "max_connections",
+    "migrate",
+    "schema",
+    "sslmode",
+    "table",
 ];
 
 const REDIS_OPTIONS: &[&str] = &["claim_time", "connect_timeout", "namespace"];
@@ -91,7 +106,7 @@ fn is_off(store: &Store, scheme: &str) -> Error {
 
 /// Connects to the store of the URL, whose options are known to be its backend's.
 #[cfg_attr(
-    not(any(feature = "redis", feature = "sqlite")),
+    not(any(feature = "postgres", feature = "redis", feature = "sqlite")),
     expect(
         clippy::unused_async,
         reason = "the stores that are on have nothing to wait for"
@@ -107,6 +122,8 @@ pub(crate) async fn open(url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
         )),
         #[cfg(feature = "sqlite")]
         "sqlite" => sqlite(url).await,
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => postgres(url).await,
         #[cfg(feature = "redis")]
         _ => redis(url).await,
         #[cfg(not(feature = "redis"))]
@@ -131,6 +148,56 @@ async fn sqlite(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
     }
     Ok(Arc::new(options.connect().await?))
 }
+
+#[cfg(feature = "postgres")]
+async fn postgres(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
+    // The one option that is the driver's own.
+    let address = match url.take("sslmode") {
+        Some(mode) if SSL_MODES.contains(&mode.as_str()) => {
+            format!("{}?sslmode={mode}", url.address())
+        }
+        Some(_) => return Err(crate::options::wrong("sslmode", &SSL_MODES.join(", "))),
+        None => url.address().to_owned(),
+    };
+    let mut options = lock_postgres::PostgresOptions::new(&address)?;
+    if let Some(schema) = url.take("schema") {
+        options = options.schema(schema);
+    }
+    if let Some(table) = url.take("table") {
+        options = options.table(table);
+    }
+    if let Some(text) = url.take("migrate") {
+        let migrate = text.parse();
+        options = options.migrate_on_connect(
+            migrate
+                .map_err(|e| crate::options::wrong("migrate", "true or false").with_source(e))?,
+        );
+    }
+    if let Some(text) = url.take("max_connections") {
+        let count = text.parse();
+        options = options.max_connections(count.map_err(|e| {
+            crate::options::wrong("max_connections", "a number of connections").with_source(e)
+        })?);
+    }
+    if let Some(length) = crate::options::take_length(&mut url, "claim_time")? {
+        options = options.claim_time(length);
+    }
+    if let Some(length) = crate::options::take_length(&mut url, "connect_timeout")? {
+        options = options.connect_timeout(length);
+    }
+    Ok(Arc::new(options.connect().await?))
+}
+
+/// As PostgreSQL's own clients name them.
+#[cfg(feature = "postgres")]
+const SSL_MODES: [&str; 6] = [
+    "disable",
+    "allow",
+    "prefer",
+    "require",
+    "verify-ca",
+    "verify-full",
+];
 
 #[cfg(feature = "redis")]
 async fn redis(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {

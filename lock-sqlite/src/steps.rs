@@ -59,6 +59,7 @@ impl Step for RenewStep {
     const WRITES: bool = true;
     // A lease ends with the boot anyway, and a process that dies takes nothing with it.
     const SYNCS: bool = false;
+    const URGENT: bool = true;
 
     async fn run(self, tx: &mut Tx<'_>) -> Result<Self::Answer, Failure> {
         let mut answers = Vec::with_capacity(self.0.len());

@@ -31,6 +31,9 @@ pub(crate) trait Step: Send + 'static {
     /// Whether it is on the disk before it is acknowledged. What ends with the boot need not be.
     const SYNCS: bool = true;
 
+    /// Whether it goes before the steps that wait: a lease in use is lost if its renewal is late.
+    const URGENT: bool = false;
+
     /// What it does within its transaction.
     fn run(self, tx: &mut Tx<'_>) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
 }
@@ -58,6 +61,8 @@ pub(crate) struct Store {
     options: SqliteOptions,
     boot_clock: BootClock,
     clock: Arc<dyn Clock>,
+    /// Where the steps wait that are not urgent, so that at most one of them waits for the slot.
+    queue: Mutex<()>,
     slot: Mutex<Slot>,
 }
 
@@ -96,6 +101,7 @@ impl Store {
             namespace: options.namespace.clone(),
             claim_time: options.claim_time,
             client,
+            queue: Mutex::new(()),
             slot: Mutex::new(Slot {
                 open: None,
                 turnstile: Turnstile::at(ears.folder().to_owned()),
@@ -129,8 +135,18 @@ impl Store {
         caller: &mut oneshot::Sender<Result<S::Answer, Failure>>,
     ) -> Result<S::Answer, Failure> {
         let deadline = self.clock.now().after(self.options.busy_timeout);
+        // Many steps of other names may wait: a renewal stands behind one of them, not behind all.
+        let slot = async {
+            let place = match S::URGENT {
+                true => None,
+                false => Some(self.queue.lock().await),
+            };
+            let slot = self.slot.lock().await;
+            drop(place);
+            slot
+        };
         let mut slot = tokio::select! {
-            slot = self.slot.lock() => slot,
+            slot = slot => slot,
             () = caller.closed() => return Err(self.locked_out()),
             () = self.clock.sleep_until(deadline) => return Err(self.locked_out()),
         };

@@ -72,6 +72,10 @@ impl Wakeups {
         });
         let bell = started.map_err(|e| Failure::file(e, "cannot start the thread for wake-ups"))?;
         self.registry().bell = Some(bell);
+        // CANCEL: the backend may be gone already, while its first step went on.
+        if self.is_closed.load(Ordering::Acquire) {
+            self.close();
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The table of what each store promises says what the backends say.
 
 use distributed_mutex::{Capabilities, Requirement, connect};
-use lock_testkit::service::RedisServer;
+use lock_testkit::service::{PostgresServerOptions, RedisServer};
 
 use crate::File;
 
@@ -44,10 +44,17 @@ fn the_columns_are_the_words_of_requirements() {
 #[tokio::test]
 async fn the_table_says_what_each_store_promises() {
     let (file, redis) = (File::new(), RedisServer::start().await.unwrap());
+    let postgres = PostgresServerOptions::new()
+        .durable()
+        .start()
+        .await
+        .unwrap();
+    let postgres_url = format!("{}?migrate=true", postgres.url());
     let stores = [
         ("memory.md", "memory:"),
         ("sqlite.md", &file.url("")),
         ("redis.md", redis.url()),
+        ("postgres.md", &postgres_url),
     ];
     for (page, url) in stores {
         says(page, &connect(url).await.unwrap().capabilities());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use distributed_mutex::{
     Connector, Error, ErrorKind, LockClient, LockOptions, MemoryBackend, Requirement, connect,
 };
-use lock_testkit::service::RedisServer;
+use lock_testkit::service::{PostgresServer, RedisServer};
 
 use crate::File;
 
@@ -37,10 +37,15 @@ async fn add_one(locks: &LockClient) -> u64 {
 #[tokio::test]
 async fn one_source_runs_on_each_store() {
     let (file, redis) = (File::new(), RedisServer::start().await.unwrap());
+    let postgres = PostgresServer::start().await.unwrap();
     for url in [
         "memory:?ttl=5s",
         &file.url("?ttl=5s"),
         &format!("{}?ttl=5s", redis.url()),
+        &format!(
+            "{}?ttl=5s&migrate=true&schema=public&table=my_locks&sslmode=prefer",
+            postgres.url()
+        ),
     ] {
         let locks = connect(url).await.unwrap();
         assert_eq!(locks.options().ttl().as_millis(), 5000, "{url}");

@@ -43,17 +43,22 @@ pub(super) struct Held {
 impl Held {
     /// Whether a token is the grant's, or one of those reserved with it.
     fn covers(&self, token: FencingToken) -> bool {
-        self.token.is_some_and(|first| {
-            let nth = token.get().checked_sub(first.get());
-            nth.is_some_and(|nth| nth < u64::from(self.reserved.max(1)))
-        })
+        self.token
+            .is_some_and(|first| in_block(first, self.reserved, token))
     }
+}
+
+/// Whether a token is the first of a block, or one of those reserved with it.
+fn in_block(first: FencingToken, reserved: u32, token: FencingToken) -> bool {
+    let nth = token.get().checked_sub(first.get());
+    nth.is_some_and(|nth| nth < u64::from(reserved.max(1)))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) owner: OwnerId,
     pub(super) token: FencingToken,
+    pub(super) reserved: u32,
     pub(super) how: How,
 }
 
@@ -91,10 +96,16 @@ impl Record {
         if let Some(Held {
             owner,
             token: Some(token),
+            reserved,
             ..
         }) = self.lease.take()
         {
-            self.ended = Some(Ended { owner, token, how });
+            self.ended = Some(Ended {
+                owner,
+                token,
+                reserved,
+                how,
+            });
         }
     }
 
@@ -105,6 +116,7 @@ impl Record {
                 owner,
                 token,
                 how: How::Expired,
+                ..
             }) => Previous::Abandoned { owner, token },
             Some(Ended {
                 how: How::Forced, ..
@@ -120,12 +132,13 @@ impl Record {
         match (self.ended, &self.lease) {
             (
                 Some(Ended {
-                    token: t,
+                    token: first,
+                    reserved,
                     how: How::Forced,
                     ..
                 }),
                 _,
-            ) if t == token => LossCause::Forced,
+            ) if in_block(first, reserved, token) => LossCause::Forced,
             (_, Some(_)) => LossCause::Displaced,
             (_, None) => LossCause::Expired,
         }

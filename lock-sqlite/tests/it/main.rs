@@ -20,6 +20,7 @@ mod locks;
 mod other;
 mod plans;
 mod processes;
+mod queue;
 mod steps;
 
 use std::future::Future;

@@ -1,8 +1,9 @@
 //! What clients believed: nobody may believe that it holds a lock while another does, nor be handed
 //! a lease that is already past its own deadline.
 //!
-//! Nothing of the store is looked at, so this also judges locks without tokens and under any fault
-//! of clocks: it holds the clients' own arithmetic against each other. Near linear.
+//! Nothing of the store is looked at, so this also judges locks without tokens: it holds the clients'
+//! own arithmetic against each other. It says nothing where the store's clock jumps, since a lease
+//! may then end while its holder rightly believes in it. Near linear.
 
 use std::collections::{HashMap, HashSet};
 

@@ -15,6 +15,9 @@ pub struct Rules {
     pub(super) has_line: bool,
     pub(super) has_tokens: bool,
     pub(super) is_durable: bool,
+    /// Whether the store's clock goes as the clients' do, so that what these believe can be held
+    /// against each other.
+    pub(super) is_clock_trusted: bool,
     pub(super) limits: Option<Limits>,
     /// A bit for each property.
     off: u32,
@@ -29,6 +32,7 @@ impl Rules {
             has_line: false,
             has_tokens: true,
             is_durable: false,
+            is_clock_trusted: true,
             limits: None,
             off: 0,
         }
@@ -44,8 +48,9 @@ impl Rules {
         rules
     }
 
-    /// What a subject is held to by what it declares, on plans with this ttl. `timed` says whether
-    /// the store's clock is trusted; liveness is judged by limits that are set apart.
+    /// What a subject is held to by what it declares. `timed` says whether the store's clock is
+    /// trusted: where it jumps, a lease may end while its holder rightly believes in it, so beliefs
+    /// are not judged either. Liveness is judged by limits that are set apart.
     pub fn of(traits: &Traits, timed: bool) -> Self {
         // What a store rounds up makes no lease shorter.
         let bound = match timed {
@@ -57,6 +62,7 @@ impl Rules {
         } else {
             Self::tokenless()
         };
+        rules.is_clock_trusted = timed;
         rules.has_line = traits.capabilities.line;
         rules.is_durable = traits.capabilities.durability != Durability::None;
         rules

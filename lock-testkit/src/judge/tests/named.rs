@@ -4,10 +4,13 @@
     reason = "an example that is missing is a panic of the test"
 )]
 
+use lock_core::Capabilities;
+
 use super::super::{Rules, judge, violations};
 use crate::checker::liveness::{Fifo, Limits};
 use crate::history::{Belief, History, Mark, MarkKind, NEVER, Operation, Outcome, Step, Value};
 use crate::spec::{Bound, Property, Verdict};
+use crate::subject::Traits;
 
 use Outcome::{Done, Refused, Unknown};
 use Step::{Acquire, Commit, CommitRelease, Peek, Release, Renew};
@@ -362,4 +365,27 @@ fn what_tells_most_comes_first() {
         panic!("a token was granted twice");
     };
     assert_eq!(violation.property, Property::Tk2);
+}
+
+/// A lease that a jump of the store's clock ended was rightly believed in.
+#[test]
+fn beliefs_are_not_held_against_a_clock_that_jumps() {
+    let mut history = History::new();
+    let key = history.key("stock");
+    for client in [1, 2] {
+        let (token, task, from, until) = (u64::from(client), 0, 10, 50);
+        history.believe(Belief {
+            key,
+            client,
+            task,
+            token,
+            from,
+            until,
+        });
+    }
+    let traits = Traits::of(Capabilities::none());
+    let trusted = judge(&history, &Rules::of(&traits, true));
+    assert!(matches!(trusted, Verdict::Invalid(v) if v.property == Property::Me2));
+    let jumping = judge(&history, &Rules::of(&traits, false));
+    assert_eq!(jumping, Verdict::Valid);
 }
