@@ -18,6 +18,7 @@ pub use draw::{Mix, plans};
 
 /// What is done in one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(
     clippy::exhaustive_structs,
     reason = "a plan is plain data that anybody may write"
@@ -39,7 +40,7 @@ pub struct Plan {
 
 /// What a task does next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "the runner must know them all")]
 pub enum Act {
     /// Begins to acquire and drops the future after it was polled so often, or holds it if it is
@@ -78,7 +79,7 @@ pub enum Act {
 /// What a task does with a lease. It goes on, whatever it is answered: a client that was stopped for
 /// longer than it thinks does the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "the runner must know them all")]
 pub enum Work {
     /// Keeps the lease for so long.
@@ -94,7 +95,7 @@ pub enum Work {
 
 /// How a task ends its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "the runner must know them all")]
 pub enum End {
     /// It does not: it goes away without a word.
@@ -109,7 +110,7 @@ pub enum End {
 
 /// Something that is done while clients run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "the runner must know them all")]
 pub enum PlannedFault {
     /// At the `nth` call of this step by this client, counted from 0.
@@ -161,7 +162,7 @@ pub enum PlannedFault {
 
 /// What is wrong with the network of one client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NetworkFault {
     /// Nothing passes in these directions.

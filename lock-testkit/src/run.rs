@@ -138,10 +138,7 @@ fn healed(plan: &Plan, client: u32, traits: &Traits) -> Vec<Act> {
     let eighth_ms = plan.ttl_ms / 8;
     let hold = |key| Act::Hold {
         key,
-        wait_ms: plan
-            .ttl_ms
-            .saturating_mul(HEALED_WAIT_TTLS)
-            .saturating_add(HEALED_WAIT_MS),
+        wait_ms: healed_wait_ms(plan.ttl_ms),
         work: vec![Work::Keep {
             ms: if has_line {
                 eighth_ms.saturating_mul(2)
@@ -165,6 +162,13 @@ fn healed(plan: &Plan, client: u32, traits: &Traits) -> Vec<Act> {
         acts.extend((0..plan.keys).map(|key| Act::Peek { key }));
     }
     acts
+}
+
+/// For how long everybody waits in the healed phase.
+pub(crate) const fn healed_wait_ms(ttl_ms: u64) -> u64 {
+    ttl_ms
+        .saturating_mul(HEALED_WAIT_TTLS)
+        .saturating_add(HEALED_WAIT_MS)
 }
 
 /// No run takes longer, whatever its clients do.

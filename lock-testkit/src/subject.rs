@@ -208,7 +208,7 @@ impl Traits {
 
 /// Something that is done to the store of a world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ServerFault {
     /// Its clock jumps, forwards or backwards.

@@ -92,6 +92,28 @@ impl Arguments {
         })
     }
 
+    /// Fails where a whole name is that of no case. Names that are no case's by their form belong to
+    /// other targets of the same `cargo test`.
+    pub(super) fn check(&self, ids: &[&str]) -> Result<(), SetupError> {
+        let groups: Vec<&str> = ids.iter().filter_map(|id| id.split('/').next()).collect();
+        let is_of_ours = |text: &str| {
+            let group = text.split_once('/').map(|(group, _)| group);
+            group.is_some_and(|group| groups.contains(&group))
+        };
+        let wanted = self.filters.iter().filter(|_| self.exact);
+        let unknown: Vec<&str> = wanted
+            .map(String::as_str)
+            .filter(|text| is_of_ours(text) && !ids.contains(text))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(SetupError::new(format!(
+            "there is no case {}; --list shows them all",
+            unknown.join(", ")
+        )))
+    }
+
     /// Whether the case is wanted.
     pub(super) fn selects(&self, id: &str) -> bool {
         let fits = |text: &String| {

@@ -368,7 +368,7 @@ async fn survived(
 ) -> Result<Option<(Hand, Vec<(Acquire, lock_core::Grant)>)>, Broken> {
     let served = Served::start(&*stage.shared.setup).await?;
     let connect = || async {
-        let backend = served.store().connect(served.store().address()).await?;
+        let backend = served.connect(served.store().address()).await?;
         Ok::<Hand, Broken>(Hand::new(stage.clone(), backend).keeping(served.store()))
     };
     let held = before(&connect().await?).await?;

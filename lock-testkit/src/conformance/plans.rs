@@ -157,11 +157,18 @@ impl Campaign {
         if forgets(self.class, self.served.traits().capabilities.durability) {
             return format!("{plans} plans; the store may forget, so only tokens were judged");
         }
+        let delay = self.stage.shared.pulse.worst();
+        if !self.class.is_untimed && !verdict::can_judge_waiting(&self.served.traits(), delay) {
+            return format!(
+                "{plans} plans; this machine was up to {} ms late, too late to judge who waits too long",
+                delay.as_millis()
+            );
+        }
         format!("{plans} plans")
     }
 
-    /// Runs one plan and judges it. What a machine that is late
-    /// may seem to show counts only if it is shown again.
+    /// Runs one plan and judges it. What a machine that is late may seem to show counts only if it is
+    /// shown again.
     async fn one(&self, plan: &Plan) -> Result<Option<Finding>, Broken> {
         let found = self.attempt(plan).await?;
         let Some(property) = found.as_ref().map(|found| found.violation.property) else {

@@ -17,14 +17,23 @@ pub(super) fn of(path: Option<&Path>, id: &str) -> Result<Vec<Plan>, SetupError>
         return Ok(Vec::new());
     };
     let text = std::fs::read_to_string(path).map_err(|e| failed(path, "read", e))?;
-    let lines = text.lines().filter_map(|line| line.split_once(' '));
-    let mine = lines.filter(|(case, _)| *case == id);
-    mine.map(|(_, line)| {
-        Plan::from_line(line).map_err(|e| {
-            SetupError::new(format!("a line for {id} of {}", path.display())).with_source(e)
-        })
-    })
-    .collect()
+    let mut plans = Vec::new();
+    for (number, line) in (1_usize..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let bad = |what: &str| SetupError::new(format!("{}:{number}: {what}", path.display()));
+        let (case, plan) = line
+            .split_once(' ')
+            .filter(|(case, _)| super::ids().contains(case))
+            .ok_or_else(|| bad("a line is a case's name, a space and a plan"))?;
+        if case == id {
+            let plan = Plan::from_line(plan);
+            plans.push(plan.map_err(|e| bad("this is no plan").with_source(e))?);
+        }
+    }
+    Ok(plans)
 }
 
 /// Keeps a plan that failed, unless it is there already.

@@ -81,6 +81,9 @@ pub struct Settings {
     pub histories: PathBuf,
     /// Whether anything is printed.
     pub is_quiet: bool,
+    /// How long one case and the setup may take at most; `None` is what the profile allows, and for
+    /// the setup 15 minutes.
+    pub case_max: Option<Duration>,
     pub(super) arguments: Arguments,
 }
 
@@ -98,6 +101,7 @@ impl Default for Settings {
             seeds_file: None,
             histories: histories(),
             is_quiet: false,
+            case_max: None,
             arguments: Arguments::default(),
         }
     }
@@ -109,34 +113,35 @@ impl Settings {
     /// # Errors
     /// If a variable is not of its form, or a file cannot be read that was named.
     pub fn from_env() -> Result<Self, SetupError> {
-        let mut settings = Self::default();
-        let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-        settings.profile = profile(
-            variable("LOCK_TESTKIT_PROFILE").as_deref(),
-            variable("LOCK_TESTKIT_MINUTES").as_deref(),
-        )?;
-        if let Some(seed) = variable("LOCK_TESTKIT_SEED") {
+        let mut settings = Self {
+            profile: profile(
+                variable("LOCK_TESTKIT_PROFILE")?.as_deref(),
+                variable("LOCK_TESTKIT_MINUTES")?.as_deref(),
+            )?,
+            ..Self::default()
+        };
+        if let Some(seed) = variable("LOCK_TESTKIT_SEED")? {
             settings.seed = number("LOCK_TESTKIT_SEED", &seed)?;
         }
-        if let Some(line) = variable("LOCK_TESTKIT_PLAN") {
+        if let Some(line) = variable("LOCK_TESTKIT_PLAN")? {
             let plan = Plan::from_line(&line);
             settings.plan =
                 Some(plan.map_err(|e| SetupError::new("LOCK_TESTKIT_PLAN").with_source(e))?);
         }
-        let root = variable("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let root = variable("CARGO_MANIFEST_DIR")?.map(PathBuf::from);
         let place = |path: PathBuf| root.as_ref().map_or(path.clone(), |root| root.join(path));
-        settings.seeds_file = match variable("LOCK_TESTKIT_SEEDS_FILE") {
+        settings.seeds_file = match variable("LOCK_TESTKIT_SEEDS_FILE")? {
             Some(path) => Some(place(path.into())),
             None => root.as_ref().map(|root| root.join(SEEDS_FILE)),
         };
-        let named = variable("LOCK_TESTKIT_EXPECTATIONS").map(|path| place(path.into()));
+        let named = variable("LOCK_TESTKIT_EXPECTATIONS")?.map(|path| place(path.into()));
         settings.expectations = match (named, root.as_ref().map(|root| root.join(EXPECTATIONS))) {
             (Some(path), _) => read(&path)?,
             (None, Some(path)) if path.exists() => read(&path)?,
             (None, _) => String::new(),
         };
-        settings.arguments.junit = variable("LOCK_TESTKIT_JUNIT").map(|path| place(path.into()));
-        settings.arguments.json = variable("LOCK_TESTKIT_JSON").map(|path| place(path.into()));
+        settings.arguments.junit = variable("LOCK_TESTKIT_JUNIT")?.map(|path| place(path.into()));
+        settings.arguments.json = variable("LOCK_TESTKIT_JSON")?.map(|path| place(path.into()));
         Ok(settings)
     }
 
@@ -193,6 +198,17 @@ fn profile(name: Option<&str>, minutes: Option<&str>) -> Result<Profile, SetupEr
         Some(other) => Err(SetupError::new(format!(
             "LOCK_TESTKIT_PROFILE is smoke, full or soak, not {other:?}"
         ))),
+    }
+}
+
+/// A variable that is set to something.
+fn variable(name: &str) -> Result<Option<String>, SetupError> {
+    match std::env::var(name) {
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(text)) => {
+            Err(SetupError::new(format!("{name} is not UTF-8: {text:?}")))
+        }
     }
 }
 

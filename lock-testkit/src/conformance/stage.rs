@@ -1,6 +1,6 @@
 //! [`Stage`]: what a case has to play on.
 
-use std::future::{Future, pending};
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -103,7 +103,7 @@ impl Stage {
     /// One more client of the shared store, past any network of ours.
     pub(super) async fn backend(&self) -> Result<Arc<dyn LockBackend>, Broken> {
         let served = self.served().await?;
-        Ok(served.store().connect(served.store().address()).await?)
+        Ok(served.connect(served.store().address()).await?)
     }
 
     /// The same, with what cases say often.
@@ -118,12 +118,12 @@ impl Stage {
             // A lost call must end by itself.
             let weather = Weather::new(0, 0, 2_000);
             let link = Link::new(Arc::clone(&self.shared.clock), weather, 0);
-            let backend = served.store().connect(None).await?;
+            let backend = served.connect(None).await?;
             let backend = FaultyBackend::over(backend, link.clone());
             return Ok((Arc::new(backend), Line::Link(link)));
         };
         let proxy = Proxy::start_opaque(address).await?;
-        let backend = served.store().connect(Some(proxy.addr())).await?;
+        let backend = served.connect(Some(proxy.addr())).await?;
         Ok((backend, Line::Proxy(proxy)))
     }
 
@@ -275,14 +275,6 @@ impl Line {
                 true
             }
         }
-    }
-}
-
-/// Runs both until the first is done.
-pub(super) async fn beside<T>(work: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
-    tokio::select! {
-        done = work => done,
-        () = async { other.await; pending().await } => pending().await,
     }
 }
 

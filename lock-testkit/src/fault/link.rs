@@ -16,6 +16,7 @@ use crate::signal::Signal;
 
 /// How long requests and replies travel, and how often they are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Weather {
     /// The longest time that one way takes, in milliseconds; each message draws its own.

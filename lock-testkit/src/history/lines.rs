@@ -11,6 +11,7 @@ use super::{Belief, History, Mark, MarkKind, NEVER, Operation, Outcome, Step, Va
 
 /// One line. What is absent is 0, never, or not recorded.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Line<'a> {
     key: Cow<'a, str>,
     client: u32,
@@ -32,7 +33,7 @@ struct Line<'a> {
 
 /// A line that is no operation: its only field is its tag.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum Note<'a> {
     Belief(BeliefLine<'a>),
     HealedNs(u64),
@@ -52,6 +53,7 @@ impl Note<'_> {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BeliefLine<'a> {
     key: Cow<'a, str>,
     client: u32,
@@ -65,6 +67,7 @@ struct BeliefLine<'a> {
 
 /// What is absent never ended, or concerned the store.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct MarkLine<'a> {
     from_ns: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -102,3 +102,10 @@ fn a_bad_note_is_refused_by_the_number_of_its_line() {
         assert_eq!(error.line(), 2, "{bad}");
     }
 }
+
+#[test]
+fn a_field_that_is_unknown_is_refused_and_not_read_over() {
+    let line = r#"{"key":"k","client":0,"step":"peek","outcome":"done","invoked_ns":5,"tokn":5}"#;
+    let error = History::read_lines(line.as_bytes()).unwrap_err();
+    assert!(format!("{error:?}").contains("tokn"), "{error:?}");
+}

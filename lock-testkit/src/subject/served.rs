@@ -125,7 +125,7 @@ impl Served {
     /// If the store is not to be had or does not let a client in.
     pub async fn start(setup: &dyn Setup) -> Result<Self, SetupError> {
         let store: Arc<dyn ServedStore> = setup.store().await?.into();
-        let backend = store.connect(store.address()).await?;
+        let backend = connect(&*store, store.address()).await?;
         let mut traits = Traits::of(backend.capabilities());
         traits.granularity = setup.granularity();
         Ok(Self {
@@ -133,6 +133,18 @@ impl Served {
             traits,
             store,
         })
+    }
+
+    /// One more client. A server on a busy machine may let one in at the second try only, and that
+    /// says nothing of its locks.
+    ///
+    /// # Errors
+    /// That of the last of three tries.
+    pub async fn connect(
+        &self,
+        by: Option<SocketAddr>,
+    ) -> Result<Arc<dyn LockBackend>, SetupError> {
+        connect(&*self.store, by).await
     }
 
     /// The store of all worlds.
@@ -164,6 +176,21 @@ impl Subject for Served {
     }
 }
 
+async fn connect(
+    store: &dyn ServedStore,
+    by: Option<SocketAddr>,
+) -> Result<Arc<dyn LockBackend>, SetupError> {
+    for _ in 1..CONNECT_TRIES {
+        if let Ok(backend) = store.connect(by).await {
+            return Ok(backend);
+        }
+    }
+    store.connect(by).await
+}
+
+/// So often a client tries to get in.
+const CONNECT_TRIES: u32 = 3;
+
 struct ServedWorld {
     store: Arc<dyn ServedStore>,
     clock: Arc<dyn Clock>,
@@ -183,7 +210,7 @@ impl World for ServedWorld {
             }
             None => None,
         };
-        let backend = FaultyBackend::over(self.store.connect(by).await?, link);
+        let backend = FaultyBackend::over(connect(&*self.store, by).await?, link);
         Ok(Arc::new(StepClient::new(
             Arc::new(backend),
             Arc::clone(&self.clock),

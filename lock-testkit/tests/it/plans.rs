@@ -156,3 +156,16 @@ impl Clock for Stopped {
         std::future::pending().await
     }
 }
+
+#[test]
+fn a_plan_with_a_field_that_is_unknown_is_refused() {
+    let mix = Mix::simulated(&traits());
+    for plan in Plans::new(&mix, 3).take(20) {
+        let line = plan.to_line();
+        assert_eq!(Plan::from_line(&line).unwrap(), plan);
+        for at in line.match_indices('{').map(|(at, _)| at + 1) {
+            let typo = format!("{}\"tpyo\":1,{}", &line[..at], &line[at..]);
+            assert!(Plan::from_line(&typo).is_err(), "{typo}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use crate::checker::liveness::Limits;
 use crate::conformance::case::Broken;
 use crate::history::{History, Outcome, Step};
 use crate::judge::{self, Rules};
+use crate::run::healed_wait_ms;
 use crate::spec::{Bound, Property, Verdict, Violation};
 use crate::subject::Traits;
 
@@ -66,6 +67,15 @@ fn limits(traits: &Traits, delay: Duration) -> Limits {
     limits.delayed(ns(delay))
 }
 
+/// Whether a machine on which tasks are so late still shows that somebody waits for too long: what it
+/// must wait for to be sure ends before the waiting does.
+pub(super) fn can_judge_waiting(traits: &Traits, delay: Duration) -> bool {
+    let limits = limits(traits, delay);
+    let ttl_ms = u64::try_from(TTL.as_millis()).unwrap_or(u64::MAX);
+    let waited = healed_wait_ms(ttl_ms).saturating_mul(1_000_000);
+    limits.wake_ns.max(limits.stall()) < waited
+}
+
 /// Tokens increase over everything, also over what makes a store forget (C2): no grant that began
 /// after another had returned has a token that is not larger.
 fn tokens(history: &History) -> Option<Violation> {
@@ -107,3 +117,6 @@ const ATTEMPT: Duration = Duration::from_millis(250);
 
 /// For how long a release may keep the lock for who stands in line and is gone.
 const CLAIM: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;
