@@ -54,9 +54,9 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     step("protoc for the crates of third parties", protoc)?;
     // In one folder they share what they have in common.
     let target = root().join("target/third-party");
-    for name in THIRD_PARTIES {
-        step(&format!("tests of third party {name}"), || {
-            let manifest = root().join(format!("examples/third-party/{name}/Cargo.toml"));
+    for folder in OUTSIDE {
+        step(&format!("tests of {folder}"), || {
+            let manifest = root().join(folder).join("Cargo.toml");
             let mut command = cargo(&["test", "--manifest-path"]);
             command.arg(manifest).arg("--target-dir").arg(&target);
             with_environment(&mut command)
@@ -65,8 +65,13 @@ pub(crate) fn test(arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// Crates as others would write them: they are outside the workspace, each with a lock file.
-const THIRD_PARTIES: [&str; 2] = ["etcd-lock", "rslock-wrapped"];
+/// What is outside the workspace, each with a lock file: crates as others would write them, and the
+/// bench with other people's locks.
+const OUTSIDE: [&str; 3] = [
+    "examples/third-party/etcd-lock",
+    "examples/third-party/rslock-wrapped",
+    "benches/contest",
+];
 
 /// Makes sure that the build script of the etcd client finds the compiler that it needs.
 fn protoc() -> Outcome {
