@@ -78,8 +78,9 @@ mod renewal;
 mod client;
 mod guard;
 mod mutex;
-// reference
+// for backends
 mod memory;
+mod wakeups;
 
 pub use answer::{
     Acquisition, ForcedRelease, Grant, HolderInfo, LockInfo, LossCause, Peeked, Previous, Refusal,
@@ -103,3 +104,4 @@ pub use request::{Acquire, Commit, Renew, Then};
 pub use state::{FormatTag, State};
 pub use token::FencingToken;
 pub use ttl::Ttl;
+pub use wakeups::Wakeups;

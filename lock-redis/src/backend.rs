@@ -117,8 +117,7 @@ impl RedisBackend {
             .await;
         let (value, live) = answer?;
         if let Some(stranger) = answers::refused_by_stranger(&value) {
-            let lock_key = self.keyspace.lock_key(request.name.as_str());
-            self.connector.wakeups.refused(&lock_key, stranger);
+            self.connector.wakeups.refused(&request.name, stranger);
         }
         let acquisition = answers::acquisition(value, request.ttl)?;
         if matches!(acquisition, Acquisition::Granted(_))
@@ -280,10 +279,7 @@ impl LockBackend for RedisBackend {
 
     async fn watch(&self, name: &LockName) -> Result<Hints, Error> {
         // Registered first: what is pushed from the moment that the connection stands counts.
-        let hints = self
-            .connector
-            .wakeups
-            .watch(&self.keyspace.lock_key(name.as_str()));
+        let hints = self.connector.wakeups.watch(name);
         match self.connector.live().await {
             Ok(_) => Ok(hints),
             Err(failure) => Err(Error::from(failure).in_operation("watch", name)),

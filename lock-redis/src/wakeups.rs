@@ -5,14 +5,12 @@
 //! of client tracking, sent by the server when a key that the client's scripts read last was changed
 //! by somebody else. It opens no connection and asks nothing of the server.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream;
-use lock_core::{Alarm, Alarms, Clock, Hints, Moment};
+use lock_core::{Alarm, Alarms, Clock, Hints, LockName};
 use redis::{PushInfo, PushKind, Value};
-use tokio::sync::{broadcast, watch};
 
 use crate::keys::Keyspace;
 
@@ -20,118 +18,69 @@ use crate::keys::Keyspace;
 #[derive(Debug)]
 pub(crate) struct Wakeups {
     keyspace: Keyspace,
-    clock: Arc<dyn Clock>,
-    registry: Mutex<Registry>,
+    waiting: Arc<lock_core::Wakeups>,
+    pushing: Arc<Pushing>,
 }
 
-#[derive(Debug)]
-struct Registry {
-    /// By lock key. An entry lives as long as one of its receivers.
-    watchers: HashMap<String, watch::Sender<Hint>>,
-    /// `None` once the backend is gone.
-    alarms: Option<broadcast::Sender<Alarm>>,
-}
+/// The names that are watched and that a holder of this library has: its release is pushed on the
+/// channel, and other changes of the key are its renewals.
+#[derive(Debug, Default)]
+struct Pushing(Mutex<HashSet<LockName>>);
 
-/// What a watcher was told so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct Hint {
-    /// How many times it was woken.
-    count: u64,
-    /// When to look again unless woken before: it is second in line.
-    look_again: Option<Moment>,
-    /// A holder of this library has the lock: its release is pushed on the channel, and other
-    /// changes of the key are its renewals.
-    holder_pushes: bool,
+impl Pushing {
+    fn names(&self) -> MutexGuard<'_, HashSet<LockName>> {
+        // Nothing panics while it holds the lock; if something did, the set is still whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
-
-/// How many alarms may wait for a slow listener; what is more becomes one `CheckAll`.
-const ALARMS_MAX: usize = 256;
 
 impl Wakeups {
     pub(crate) fn new(keyspace: Keyspace, clock: Arc<dyn Clock>) -> Self {
+        let pushing = Arc::new(Pushing::default());
+        let watched = Arc::clone(&pushing);
+        let waiting = lock_core::Wakeups::new(clock).on_unwatched(move |name| {
+            watched.names().remove(name);
+        });
         Self {
             keyspace,
-            clock,
-            registry: Mutex::new(Registry {
-                watchers: HashMap::new(),
-                alarms: Some(broadcast::Sender::new(ALARMS_MAX)),
-            }),
+            waiting: Arc::new(waiting),
+            pushing,
         }
     }
 
-    /// Registers interest in a lock key; dropping the stream ends it.
-    pub(crate) fn watch(self: &Arc<Self>, lock_key: &str) -> Hints {
-        let receiver = self
-            .registry()
-            .watchers
-            .entry(lock_key.to_owned())
-            .or_default()
-            .subscribe();
-        let seen = *receiver.borrow();
-        let watcher = Watcher {
-            receiver: Some(receiver),
-            lock_key: lock_key.to_owned(),
-            wakeups: Arc::clone(self),
-            seen,
-        };
-        Box::pin(stream::unfold(watcher, |mut watcher| async move {
-            watcher.next().await.then_some(((), watcher))
-        }))
+    /// Registers interest in a name; dropping the stream ends it.
+    pub(crate) fn watch(&self, name: &LockName) -> Hints {
+        self.waiting.watch(name)
     }
 
     /// An attempt was refused, by a holder of this library or by another program.
-    pub(crate) fn refused(&self, lock_key: &str, stranger: bool) {
-        if let Some(watcher) = self.registry().watchers.get(lock_key) {
-            // It is no hint: nobody is to be woken by it.
-            watcher.send_if_modified(|hint| {
-                hint.holder_pushes = !stranger;
-                false
-            });
+    pub(crate) fn refused(&self, name: &LockName, stranger: bool) {
+        if !stranger {
+            self.pushing.names().insert(name.clone());
+        }
+        // In this order: whoever ends the watch meanwhile removes the name too.
+        if stranger || !self.waiting.is_watched(name) {
+            self.pushing.names().remove(name);
         }
     }
 
     pub(crate) fn alarms(&self) -> Alarms {
-        let Some(receiver) = self
-            .registry()
-            .alarms
-            .as_ref()
-            .map(broadcast::Sender::subscribe)
-        else {
-            return Box::pin(stream::empty());
-        };
-        Box::pin(stream::unfold(receiver, |mut receiver| async move {
-            match receiver.recv().await {
-                Ok(alarm) => Some((alarm, receiver)),
-                Err(broadcast::error::RecvError::Lagged(_)) => Some((Alarm::CheckAll, receiver)),
-                Err(broadcast::error::RecvError::Closed) => None,
-            }
-        }))
+        self.waiting.alarms()
     }
 
     /// Whether anybody waits for pushes.
     pub(crate) fn is_wanted(&self) -> bool {
-        let registry = self.registry();
-        !registry.watchers.is_empty()
-            || registry
-                .alarms
-                .as_ref()
-                .is_some_and(|a| a.receiver_count() > 0)
+        self.waiting.is_wanted()
     }
 
     /// Pushes may have been missed: tells everybody to look.
     pub(crate) fn stir(&self) {
-        let registry = self.registry();
-        for watcher in registry.watchers.values() {
-            wake(watcher);
-        }
-        registry.alarm(Alarm::CheckAll);
+        self.waiting.stir();
     }
 
     /// Ends all streams: the backend is gone.
     pub(crate) fn close(&self) {
-        let mut registry = self.registry();
-        registry.watchers.clear();
-        registry.alarms = None;
+        self.waiting.close();
     }
 
     /// Takes a push from the connection. It must not block: the connection waits for it.
@@ -156,20 +105,15 @@ impl Wakeups {
         let Ok(text) = std::str::from_utf8(message) else {
             return;
         };
-        let registry = self.registry();
-        if let Some(key) = text.strip_prefix('w') {
-            if let Some(watcher) = registry.watchers.get(key) {
-                wake(watcher);
-            }
-        } else if let Some(key) = text.strip_prefix('f') {
-            if let Some(name) = self.keyspace.name_of(key) {
-                registry.alarm(Alarm::Check(name));
-            }
+        let name_of = |key: &str| self.keyspace.name_of(key);
+        if let Some(name) = text.strip_prefix('w').and_then(name_of) {
+            self.waiting.hint(&name);
+        } else if let Some(name) = text.strip_prefix('f').and_then(name_of) {
+            self.waiting.alarm(Alarm::Check(name));
         } else if let Some((ms, key)) = text.strip_prefix('s').and_then(|t| t.split_once(':'))
-            && let (Ok(ms), Some(watcher)) = (ms.parse(), registry.watchers.get(key))
+            && let (Ok(ms), Some(name)) = (ms.parse(), name_of(key))
         {
-            let at = self.clock.now().after(Duration::from_millis(ms));
-            watcher.send_modify(|hint| hint.look_again = Some(at));
+            self.waiting.look_again(&name, Duration::from_millis(ms));
         }
     }
 
@@ -182,86 +126,10 @@ impl Wakeups {
         let Some(name) = self.keyspace.name_of(key) else {
             return;
         };
-        let registry = self.registry();
-        if let Some(watcher) = registry.watchers.get(key)
-            && !watcher.borrow().holder_pushes
-        {
-            wake(watcher);
+        if !self.pushing.names().contains(&name) {
+            self.waiting.hint(&name);
         }
-        registry.alarm(Alarm::Check(name));
-    }
-
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        // Nothing panics while it holds the lock; if something did, the maps are still whole.
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Registry {
-    fn alarm(&self, alarm: Alarm) {
-        if let Some(alarms) = &self.alarms {
-            // Nobody listens: then nobody holds a lease either.
-            drop(alarms.send(alarm));
-        }
-    }
-}
-
-fn wake(watcher: &watch::Sender<Hint>) {
-    watcher.send_modify(|hint| {
-        hint.count = hint.count.wrapping_add(1);
-        hint.look_again = None;
-    });
-}
-
-struct Watcher {
-    /// `None` only while it is dropped.
-    receiver: Option<watch::Receiver<Hint>>,
-    lock_key: String,
-    wakeups: Arc<Wakeups>,
-    seen: Hint,
-}
-
-impl Watcher {
-    /// Waits for the next hint; false when the backend is gone.
-    async fn next(&mut self) -> bool {
-        let Some(receiver) = &mut self.receiver else {
-            return false;
-        };
-        loop {
-            let hint = *receiver.borrow_and_update();
-            if hint.count != self.seen.count {
-                self.seen = hint;
-                return true;
-            }
-            let pending = hint
-                .look_again
-                .filter(|at| self.seen.look_again != Some(*at));
-            let look_again = async {
-                match pending {
-                    Some(at) => self.wakeups.clock.sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                changed = receiver.changed() => if changed.is_err() { return false },
-                () = look_again => {
-                    self.seen.look_again = pending;
-                    return true;
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        let mut registry = self.wakeups.registry();
-        self.receiver = None;
-        if let Some(watcher) = registry.watchers.get(&self.lock_key)
-            && watcher.receiver_count() == 0
-        {
-            registry.watchers.remove(&self.lock_key);
-        }
+        self.waiting.alarm(Alarm::Check(name));
     }
 }
 

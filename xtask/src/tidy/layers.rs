@@ -58,8 +58,8 @@ pub(super) const LAYERS: &[Layer] = &[
         may_use: &["words", "ports", "plans", "drivers"],
     },
     Layer {
-        name: "reference",
-        modules: &["memory", "memory/record"],
+        name: "for backends",
+        modules: &["memory", "memory/record", "wakeups"],
         may_use: &["words", "ports"],
     },
 ];
