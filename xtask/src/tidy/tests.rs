@@ -105,15 +105,15 @@ fn an_arrow_by_a_re_export_is_found() {
 }
 
 #[test]
-fn the_reference_uses_no_plan_and_nothing_below_uses_it() {
+fn what_is_for_backends_uses_no_plan_and_nothing_below_uses_it() {
     check(
         &[
             ("memory", "use crate::options::LockOptions;"),
             ("options", "use crate::memory::MemoryBackend;"),
         ],
         &[
-            "lock-core/src/memory.rs:1: memory (reference) must not use options (plans)",
-            "lock-core/src/options.rs:1: options (plans) must not use memory (reference)",
+            "lock-core/src/memory.rs:1: memory (for backends) must not use options (plans)",
+            "lock-core/src/options.rs:1: options (plans) must not use memory (for backends)",
         ],
     );
 }
@@ -214,18 +214,24 @@ fn a_promise_without_its_test_is_found() {
     let document = "# Guarantees\n\
                     - test: `a/tests/it/x.rs::it_holds`, `a/tests/it/x.rs::it_breaks`\n\
                     - **Test:** soon\n\
-                    Prose that names `a/tests/it/y.rs::other` too, and `code`.\n";
+                    Prose that names `a/tests/it/y.rs::other` too, and `code`.\n\
+                    - test: `steps/a-case`, `steps/no-case`, `steps/b.rs`\n";
     let files = [
         source("docs/guarantees.md", document),
         source(
             "a/tests/it/x.rs",
             "async fn it_holds() {}\nfn it_breaks_not() {}",
         ),
+        source(
+            "lock-testkit/src/conformance/steps.rs",
+            "case!(\"steps/a-case\", a_case)",
+        ),
     ];
     let expected = [
         "docs/guarantees.md:2: a/tests/it/x.rs has no test it_breaks",
-        "docs/guarantees.md:3: names no test: write `crate/path/file.rs::name`",
+        "docs/guarantees.md:3: names no test: write `crate/path/file.rs::name`, or a case's id",
         "docs/guarantees.md:4: there is no file a/tests/it/y.rs",
+        "docs/guarantees.md:5: the conformance suite has no case steps/no-case",
     ];
     assert_eq!(promises::check(&files), expected);
     assert_eq!(promises::check(&[]), Vec::<String>::new());
