@@ -21,10 +21,10 @@ use crate::instrument;
 use crate::options::LockOptions;
 use crate::outstanding::Ticket;
 use crate::owner::OwnerId;
+use crate::queue::plan::{Relay, reserve};
 use crate::queue::{NameQueue, Turn};
 use crate::reaper::Abandoned;
 use crate::request::{Acquire, Renew};
-use crate::state::State;
 use plan::{AcquirePlan, Limit, Step};
 
 /// What is wanted: the same for every `lock()` of one mutex.
@@ -41,8 +41,17 @@ pub(crate) struct Wanted<'a> {
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) held: HeldLease,
-    pub(crate) state: Option<State>,
     pub(crate) previous: Previous,
+}
+
+impl Taken {
+    /// From the holder before, in this process.
+    const fn handed_over(held: HeldLease) -> Self {
+        Self {
+            held,
+            previous: Previous::Released,
+        }
+    }
 }
 
 /// Takes the lock; `None` if it is another's and the limit is [`Limit::Try`].
@@ -104,7 +113,20 @@ impl Run<'_> {
             Limit::Try => self.wanted.queue.try_turn(),
             Limit::None | Limit::Until(_) => self.turn().await?,
         };
-        let Some(turn) = turn else { return Ok(None) };
+        let Some(mut turn) = turn else {
+            return Ok(None);
+        };
+        if let Some(parked) = self.wanted.queue.take_parked() {
+            turn = match parked.unpark(turn, self.wanted.options, self.wanted.plain) {
+                Ok(held) => return Ok(Some(Taken::handed_over(held))),
+                Err((turn, None)) => turn,
+                Err((turn, Some(parked))) => {
+                    // CANCEL: it is released in the background then.
+                    parked.release().await;
+                    turn
+                }
+            };
+        }
         let mut sent = Sent::new(self.wanted.engine, self.wanted.queue, self.owner, turn);
         let mut hints: Option<Hints> = None;
         let mut step = Step::Attempt;
@@ -147,7 +169,7 @@ impl Run<'_> {
             name: self.wanted.queue.name().clone(),
             owner: self.owner,
             ttl: options.ttl(),
-            reserve: 1,
+            reserve: reserve(self.wanted.queue.waiting(), options),
             label: options.label().clone(),
             stand_in_line: limit != Limit::Try && self.core.backend.capabilities().line,
             forget_after: options.forget_after(self.wanted.plain),
@@ -212,14 +234,20 @@ impl Run<'_> {
             spare_state: request.spare_state,
         };
         let hold = Hold::new(renew, sent_at, options, turn);
-        let held = HeldLease::new(Arc::clone(self.wanted.engine), hold, Arc::clone(options));
+        let relay = Relay::new(sent_at, grant.token, grant.reserved);
+        let held = HeldLease::new(
+            Arc::clone(self.wanted.engine),
+            hold,
+            Arc::clone(options),
+            relay,
+            grant.state,
+        );
         if !self.core.schedule.add(held.hold()) {
             // Dropping `held` releases in the background, and `close` waits for that.
             return Err(closed());
         }
         Ok(Attempted::Granted(Taken {
             held,
-            state: grant.state,
             previous: grant.previous,
         }))
     }

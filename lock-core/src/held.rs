@@ -1,5 +1,5 @@
-//! [`HeldLease`]: ownership of a hold. Whoever drops it without ending it has it released in the
-//! background (C7).
+//! [`HeldLease`]: ownership of a hold. Whoever drops it without ending it has it passed on to the next
+//! waiter of this process, or released in the background (C7).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,10 +14,13 @@ use crate::error::{Effect, Error, ErrorKind};
 use crate::hold::Hold;
 use crate::instrument;
 use crate::options::LockOptions;
+use crate::queue::Turn;
+use crate::queue::plan::Relay;
 use crate::reaper;
 use crate::renewal::declare_lost;
 use crate::request::{Commit, Then};
 use crate::state::State;
+use crate::token::FencingToken;
 
 /// The one owner of a hold in this process.
 #[derive(Debug)]
@@ -25,18 +28,37 @@ pub(crate) struct HeldLease {
     engine: Arc<Engine>,
     hold: Arc<Hold>,
     options: Arc<LockOptions>,
+    relay: Relay,
+    /// The value as the store has it, if there is one.
+    state: Option<State>,
     /// Counts the commits under the token.
     sequence: u32,
+    /// Whether a write was sent of which it is not known whether it was applied, or may yet be.
+    is_unsettled: bool,
 }
 
 impl HeldLease {
-    pub(crate) fn new(engine: Arc<Engine>, hold: Arc<Hold>, options: Arc<LockOptions>) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        hold: Arc<Hold>,
+        options: Arc<LockOptions>,
+        relay: Relay,
+        state: Option<State>,
+    ) -> Self {
         Self {
             engine,
             hold,
             options,
+            relay,
+            state,
             sequence: 0,
+            is_unsettled: false,
         }
+    }
+
+    /// The value as the store has it, if there is one.
+    pub(crate) fn state(&self) -> Option<&State> {
+        self.state.as_ref()
     }
 
     pub(crate) fn hold(&self) -> &Arc<Hold> {
@@ -67,15 +89,60 @@ impl HeldLease {
         self.store(state, Then::Keep).await
     }
 
-    /// Writes the state and gives the lease up.
+    /// Writes the state and gives the lease up, to the next waiter of this process if it may pass on.
     ///
     /// # Cancel safety
     /// Safe to drop: the write either happened or never will, and the lease is released.
     pub(crate) async fn commit(mut self, state: State) -> Result<(), Error> {
+        if self.next_token().is_some() {
+            self.store(state, Then::Keep).await?;
+            if !self.pass() {
+                // The waiter has gone meanwhile. The write is known, whatever becomes of this.
+                let _released = self.release().await;
+            }
+            return Ok(());
+        }
         self.begin_end();
         self.store(state, Then::Release).await?;
         drop(self.hold.end());
         Ok(())
+    }
+
+    /// The token under which the lease may pass to a waiter of this process, if one is there.
+    fn next_token(&self) -> Option<FencingToken> {
+        let hold = &self.hold;
+        if self.is_unsettled || hold.queue()?.waiting() == 0 {
+            return None;
+        }
+        let now = self.core().clock.now();
+        self.relay
+            .next(hold.token(), now, hold.valid_until(), &self.options)
+    }
+
+    /// Passes the lease to the next waiter of this process; `false` if it has to be given back.
+    ///
+    /// Nothing is sent: the waiter works under the same owner, and its token is larger. Writes keep
+    /// their order, since the lease does not pass while one is under way, and one that comes late
+    /// has a smaller token than any that came after it.
+    fn pass(&mut self) -> bool {
+        let passed = || {
+            let token = self.next_token()?;
+            let queue = self.hold.queue()?;
+            let (hold, turn) = self.core().schedule.pass(&self.hold, token)?;
+            Some((queue, hold, turn))
+        };
+        let Some((queue, hold, turn)) = passed() else {
+            return false;
+        };
+        let next = Self::new(
+            Arc::clone(&self.engine),
+            hold,
+            Arc::clone(&self.options),
+            self.relay,
+            self.state.take(),
+        );
+        queue.pass(Parked(next), turn);
+        true
     }
 
     async fn store(&mut self, state: State, then: Then) -> Result<(), Error> {
@@ -92,14 +159,20 @@ impl HeldLease {
             state,
             then,
         };
-        let core = self.core();
+        // CANCEL: whoever drops this knows no more than that it may be applied.
+        self.is_unsettled = true;
+        let core = &self.engine.core;
         let _ticket = core.outstanding.ticket();
         let span = instrument::commit_span(hold);
         let (answer, unknown) = repeat(core, &self.options, || core.backend.commit(&request))
             .instrument(span)
             .await?;
         match answer {
-            Stored::Committed { .. } => Ok(()),
+            Stored::Committed { .. } => {
+                self.is_unsettled = false;
+                self.state = Some(request.state);
+                Ok(())
+            }
             Stored::Lost { cause, last_commit } => {
                 core.schedule.remove(hold);
                 declare_lost(core, hold, cause);
@@ -111,12 +184,15 @@ impl HeldLease {
         }
     }
 
-    /// Gives the lease up without writing.
+    /// Gives the lease up without writing, to the next waiter of this process if it may pass on.
     ///
     /// # Cancel safety
     /// Safe to drop: the release goes on in the background.
-    pub(crate) async fn release(self) -> Result<(), Error> {
+    pub(crate) async fn release(mut self) -> Result<(), Error> {
         self.check()?;
+        if self.pass() {
+            return Ok(());
+        }
         self.begin_end();
         let (core, hold) = (self.core(), &self.hold);
         let _ticket = core.outstanding.ticket();
@@ -160,13 +236,59 @@ impl HeldLease {
 
 impl Drop for HeldLease {
     fn drop(&mut self) {
-        let (core, hold) = (&self.engine.core, &self.hold);
-        if !hold.is_open() {
+        if !self.hold.is_open() || self.pass() {
             return;
         }
+        let (core, hold) = (&self.engine.core, &self.hold);
         hold.begin_end();
         core.schedule.remove(hold);
         reaper::abandon(core, hold, hold.end());
+    }
+}
+
+/// A lease on its way from one guard of this process to the next. Its hold has no turn: that is with
+/// whoever takes it.
+#[derive(Debug)]
+pub(crate) struct Parked(HeldLease);
+
+impl Parked {
+    /// The lease for whoever has the turn now; the turn alone if the lease was lost meanwhile, and
+    /// with the lease if that was taken for another kind of lock, and has to be given back first.
+    pub(crate) fn unpark(
+        self,
+        turn: Turn,
+        options: &Arc<LockOptions>,
+        plain: bool,
+    ) -> Result<HeldLease, (Turn, Option<Self>)> {
+        let Self(held) = self;
+        if held.check().is_err() {
+            return Err((turn, None));
+        }
+        let is_alike = Arc::ptr_eq(&held.options, options) || held.options == *options;
+        if !is_alike || held.hold.renew_request().spare_state != plain {
+            return Err((turn, Some(Self(held))));
+        }
+        match held.hold.put_turn(turn) {
+            None => Ok(held),
+            Some(turn) => Err((turn, None)),
+        }
+    }
+
+    /// Gives the lease back to the store; the caller keeps the turn.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: the release goes on in the background.
+    pub(crate) async fn release(self) {
+        let Self(held) = self;
+        let core = Arc::clone(held.core());
+        let limit = held.options.request_timeout();
+        let _given_up = bounded(&*core.clock, limit, held.release()).await;
+    }
+
+    /// Gives the lease back in the background, and then the turn.
+    pub(crate) fn give_back(self, turn: Turn) {
+        let Self(held) = self;
+        drop(held.hold.put_turn(turn));
     }
 }
 

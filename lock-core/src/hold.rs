@@ -10,7 +10,7 @@ use crate::clock::{Clock, Moment};
 use crate::name::LockName;
 use crate::options::LockOptions;
 use crate::owner::OwnerId;
-use crate::queue::Turn;
+use crate::queue::{NameQueue, Turn};
 use crate::renewal::plan::{Outcome, RenewalPlan, Step};
 use crate::request::Renew;
 use crate::token::FencingToken;
@@ -44,7 +44,8 @@ enum Phase {
     Lost(LossCause),
 }
 
-/// One lease that this client was granted.
+/// One use of a lease that this client was granted: a guard's, or the next one's while it is handed
+/// over. Holds of one lease share its owner and its renewals, and each has a token of its own.
 ///
 /// # Invariants
 /// 1. A phase never goes back: what is lost or ended is never held again.
@@ -74,18 +75,50 @@ impl Hold {
         options: &LockOptions,
         turn: Turn,
     ) -> Arc<Self> {
+        let plan = RenewalPlan::new(sent_at, options);
+        Self::held(renew.token, renew, plan, Some(turn))
+    }
+
+    fn held(token: FencingToken, renew: Renew, plan: RenewalPlan, turn: Option<Turn>) -> Arc<Self> {
         Arc::new(Self {
             name: renew.name.clone(),
             owner: renew.owner,
-            token: renew.token,
+            token,
             renew,
             inner: Mutex::new(Inner {
                 phase: Phase::Held,
-                plan: RenewalPlan::new(sent_at, options),
-                turn: Some(turn),
+                plan,
+                turn,
             }),
             ended: Notify::new(),
         })
+    }
+
+    /// Ends this hold and begins another of the same lease under a later token; also returns the
+    /// turn. `None` if the lease is not surely ours, or on its way back.
+    pub(crate) fn pass(&self, token: FencingToken) -> Option<(Arc<Self>, Option<Turn>)> {
+        let mut inner = self.inner();
+        if inner.phase != Phase::Held || inner.plan.failures() > 0 {
+            return None;
+        }
+        inner.phase = Phase::Ended;
+        let next = Self::held(token, self.renew.clone(), inner.plan.clone(), None);
+        Some((next, inner.turn.take()))
+    }
+
+    /// Puts the turn of its next user into a hold that waited; gives it back if the lease was lost
+    /// meanwhile.
+    pub(crate) fn put_turn(&self, turn: Turn) -> Option<Turn> {
+        let mut inner = self.inner();
+        if !matches!(inner.phase, Phase::Held | Phase::Ending) {
+            return Some(turn);
+        }
+        inner.turn.replace(turn)
+    }
+
+    /// The queue in which the others wait.
+    pub(crate) fn queue(&self) -> Option<Arc<NameQueue>> {
+        self.inner().turn.as_ref().map(Turn::queue)
     }
 
     pub(crate) fn name(&self) -> &LockName {

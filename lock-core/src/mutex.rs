@@ -316,7 +316,7 @@ impl<T: Send + 'static> DistributedMutex<T> {
         let Some(taken) = acquire(wanted, limit).await? else {
             return Ok(None);
         };
-        match self.shape.decode(taken.state.as_ref()) {
+        match self.shape.decode(taken.held.state()) {
             Ok(value) => Ok(Some(LockGuard::new(taken, value, Arc::clone(&self.shape)))),
             Err(error) => {
                 // The decode error matters more than that of the release, which goes on in the

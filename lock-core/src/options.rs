@@ -23,7 +23,7 @@ use crate::ttl::Ttl;
 /// assert!(wrong.is_err());
 /// # Ok::<(), lock_core::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockOptions {
     ttl: Ttl,
     renew_interval: Duration,
@@ -35,6 +35,8 @@ pub struct LockOptions {
     max_state_bytes: usize,
     forget_after: Option<Forget>,
     label: Label,
+    handover_max: u32,
+    handover_time: Duration,
 }
 
 /// For how long the record of an idle name is kept.
@@ -49,6 +51,8 @@ impl LockOptions {
     pub const MAX_STATE_BYTES_DEFAULT: usize = 1024 * 1024;
     /// The largest bound on a value's encoded size: 64 MiB.
     pub const MAX_STATE_BYTES_LIMIT: usize = 64 * 1024 * 1024;
+    /// The most times that a lease may be handed on inside a process: 4096.
+    pub const HANDOVER_MAX_LIMIT: u32 = 4096;
     /// The shortest time after which an idle name may be forgotten: 1 minute.
     pub const FORGET_AFTER_MIN: Duration = Duration::from_secs(60);
     /// After which the idle record of a lock without a value is forgotten unless said otherwise:
@@ -108,6 +112,12 @@ impl LockOptions {
         &self.label
     }
 
+    /// See [`LockOptionsBuilder::handover`].
+    #[must_use]
+    pub const fn handover(&self) -> (u32, Duration) {
+        (self.handover_max, self.handover_time)
+    }
+
     /// For how long the holder believes in its lease from the moment the request was sent.
     pub(crate) fn validity(&self) -> Duration {
         self.ttl.as_duration().saturating_sub(self.drift_allowance)
@@ -139,8 +149,17 @@ impl Default for LockOptions {
             max_state_bytes: Self::MAX_STATE_BYTES_DEFAULT,
             forget_after: None,
             label: Label::of_this_process(),
+            handover_max: HANDOVER_MAX_DEFAULT,
+            handover_time: handover_time_default(ttl),
         }
     }
+}
+
+/// Enough for the cost of a grant not to show between many sections.
+const HANDOVER_MAX_DEFAULT: u32 = 255;
+
+fn handover_time_default(ttl: Ttl) -> Duration {
+    ttl.as_duration() / 100
 }
 
 fn renew_interval_default(ttl: Ttl) -> Duration {
@@ -164,6 +183,7 @@ pub struct LockOptionsBuilder {
     max_state_bytes: Option<usize>,
     forget_after: Option<Forget>,
     label: Option<String>,
+    handover: Option<(u32, Duration)>,
 }
 
 impl LockOptionsBuilder {
@@ -237,11 +257,22 @@ impl LockOptionsBuilder {
         self
     }
 
+    /// How many times, and for how long after its grant, a lease may pass from one waiter of this
+    /// process to the next without going back to the store. Default 255 times, so that the cost of
+    /// a grant does not show, and a hundredth of the ttl, so that nobody elsewhere waits for much
+    /// longer than for one holder that needs its time. Zero of either turns it off: every release
+    /// then goes to the store, and processes take strict turns where it keeps a line.
+    pub fn handover(mut self, times: u32, longest: Duration) -> Self {
+        self.handover = Some((times, longest));
+        self
+    }
+
     /// Checks the options and their relations.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] unless drift allowance + renew interval < ttl, the ttl is within its
-    /// bounds, the pauses are in order and every length is above zero.
+    /// bounds, the pauses are in order, hand-over lasts no longer than half the ttl and is no more
+    /// than [`LockOptions::HANDOVER_MAX_LIMIT`] times, and every other length is above zero.
     pub fn build(self) -> Result<LockOptions, Error> {
         let ttl = match self.ttl {
             Some(length) => Ttl::new(length)?,
@@ -287,7 +318,10 @@ impl LockOptionsBuilder {
                 LockOptions::FORGET_AFTER_MIN
             )));
         }
+        let (handover_max, handover_time) = checked_handover(self.handover, ttl)?;
         Ok(LockOptions {
+            handover_max,
+            handover_time,
             ttl,
             renew_interval,
             drift_allowance,
@@ -303,6 +337,23 @@ impl LockOptionsBuilder {
             },
         })
     }
+}
+
+fn checked_handover(given: Option<(u32, Duration)>, ttl: Ttl) -> Result<(u32, Duration), Error> {
+    let (times, longest) =
+        given.unwrap_or_else(|| (HANDOVER_MAX_DEFAULT, handover_time_default(ttl)));
+    if times > LockOptions::HANDOVER_MAX_LIMIT {
+        return Err(invalid(format!(
+            "a lease may be handed on at most {} times, not {times}: each reserves a token",
+            LockOptions::HANDOVER_MAX_LIMIT
+        )));
+    }
+    if longest > ttl.as_duration() / 2 {
+        return Err(invalid(format!(
+            "a lease may be handed on for at most half the ttl ({ttl}), not {longest:?}"
+        )));
+    }
+    Ok((times, longest))
 }
 
 fn above_zero(what: &str, length: Duration) -> Result<(), Error> {

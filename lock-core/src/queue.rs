@@ -3,15 +3,24 @@
 //! Whoever has the [`Turn`] of a name is the only one in this process that talks to the store about
 //! it, so however many tasks wait, the store sees one contender a process.
 //!
+//! A lease that passes from one waiter to the next lies in its queue for the moment between the two.
+//! It goes there before the turn is free, and whoever gets the turn takes it out.
+//!
 //! # Invariants
 //! 1. A name has at most one `NameQueue` alive in a client, and so at most one turn.
 //! 2. The map holds no entry for a name without handles, guards or waiters.
+//! 3. While a lease lies in the queue, somebody has the turn or is about to: a waiter that goes away
+//!    looks after it, and so does whoever laid it there.
+
+pub(crate) mod plan;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::held::Parked;
 use crate::name::LockName;
 
 /// All queues of one client, by name.
@@ -30,6 +39,8 @@ impl Queues {
         let queue = Arc::new(NameQueue {
             name: name.clone(),
             turn: Arc::new(Semaphore::new(1)),
+            waiting: AtomicUsize::new(0),
+            parked: Mutex::new(None),
             queues: Arc::downgrade(self),
         });
         drop(by_name.insert(name.clone(), Arc::downgrade(&queue)));
@@ -50,6 +61,10 @@ impl Queues {
 pub(crate) struct NameQueue {
     name: LockName,
     turn: Arc<Semaphore>,
+    /// How many wait for the turn.
+    waiting: AtomicUsize,
+    /// A lease on its way to whoever gets the turn.
+    parked: Mutex<Option<Parked>>,
     queues: Weak<Queues>,
 }
 
@@ -60,10 +75,13 @@ impl NameQueue {
 
     /// Waits for the turn; dropping the future leaves the queue.
     pub(crate) async fn turn(self: &Arc<Self>) -> Option<Turn> {
+        let waiting = Waiting::begin(self);
+        // CANCEL: `waiting` sees to a lease that was meant for us.
         let permit = Arc::clone(&self.turn).acquire_owned().await.ok()?;
+        waiting.end();
         Some(Turn {
             _permit: permit,
-            _queue: Arc::clone(self),
+            queue: Arc::clone(self),
         })
     }
 
@@ -72,8 +90,74 @@ impl NameQueue {
         let permit = Arc::clone(&self.turn).try_acquire_owned().ok()?;
         Some(Turn {
             _permit: permit,
-            _queue: Arc::clone(self),
+            queue: Arc::clone(self),
         })
+    }
+
+    /// How many wait for the turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Passes a lease, and then the turn, to the next waiter. If none is left, the lease is given
+    /// back in the background.
+    pub(crate) fn pass(self: &Arc<Self>, parked: Parked, turn: Option<Turn>) {
+        let before = self.slot().replace(parked);
+        debug_assert!(before.is_none(), "who has the turn has taken the lease");
+        drop(turn);
+        drop(before);
+        self.settle();
+    }
+
+    /// The lease that was passed on to whoever has the turn now.
+    pub(crate) fn take_parked(&self) -> Option<Parked> {
+        self.slot().take()
+    }
+
+    /// Sees to it that no lease lies here while nobody waits.
+    fn settle(self: &Arc<Self>) {
+        if self.slot().is_none() {
+            return;
+        }
+        // Whoever waits has been given the turn before this is asked, and takes the lease.
+        if let Some(turn) = self.try_turn()
+            && let Some(parked) = self.take_parked()
+        {
+            parked.give_back(turn);
+        }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Parked>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts as waiting for the turn.
+struct Waiting<'a> {
+    queue: &'a Arc<NameQueue>,
+    is_over: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(queue: &'a Arc<NameQueue>) -> Self {
+        let _before: usize = queue.waiting.fetch_add(1, Ordering::AcqRel);
+        Self {
+            queue,
+            is_over: false,
+        }
+    }
+
+    fn end(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let _before: usize = self.queue.waiting.fetch_sub(1, Ordering::AcqRel);
+        if !self.is_over {
+            self.queue.settle();
+        }
     }
 }
 
@@ -100,5 +184,11 @@ impl Drop for NameQueue {
 #[derive(Debug)]
 pub(crate) struct Turn {
     _permit: OwnedSemaphorePermit,
-    _queue: Arc<NameQueue>,
+    queue: Arc<NameQueue>,
+}
+
+impl Turn {
+    pub(crate) fn queue(&self) -> Arc<NameQueue> {
+        Arc::clone(&self.queue)
+    }
 }

@@ -24,8 +24,10 @@ use crate::error::Error;
 use crate::hold::Hold;
 use crate::instrument;
 use crate::owner::OwnerId;
+use crate::queue::Turn;
 use crate::reaper;
 use crate::request::Renew;
+use crate::token::FencingToken;
 use plan::{Outcome, Step};
 
 /// The most leases that one request renews: a script of 256 takes Redis well under a millisecond.
@@ -111,6 +113,45 @@ impl Schedule {
         self.inner().remove(hold);
     }
 
+    /// Ends a hold and takes the next of the same lease into care in its place, with its renewals
+    /// and their answers; also returns the turn. `None` if the lease cannot pass on.
+    pub(crate) fn pass(
+        &self,
+        hold: &Hold,
+        token: FencingToken,
+    ) -> Option<(Arc<Hold>, Option<Turn>)> {
+        // INVARIANT: as long as this is locked no answer reaches the hold, so none gets lost between
+        // the two.
+        let mut inner = self.inner();
+        let due = inner.due_of.get(&hold.owner()).copied()?;
+        let (next, turn) = hold.pass(token)?;
+        drop(inner.by_due.insert((due, next.owner()), Arc::clone(&next)));
+        drop(inner.by_name.insert(next.name().clone(), Arc::clone(&next)));
+        Some((next, turn))
+    }
+
+    /// Tells the lease of this hold what became of a renewal, and has it looked at when its plan
+    /// wants that; returns the hold that has it now, which is out of care if it is lost.
+    fn answered(
+        &self,
+        hold: &Hold,
+        outcome: Outcome,
+        sent_at: Moment,
+        now: Moment,
+    ) -> Option<(Arc<Hold>, Step)> {
+        let mut inner = self.inner();
+        let due = inner.due_of.get(&hold.owner()).copied()?;
+        let current = Arc::clone(inner.by_due.get(&(due, hold.owner()))?);
+        let step = current.answered(outcome, sent_at, now)?;
+        match step {
+            Step::Lost { .. } => inner.remove(&current),
+            Step::Sleep { until } => inner.put(&current, until),
+            // Due again already: the next look sends it.
+            Step::Renew => inner.put(&current, now),
+        }
+        Some((current, step))
+    }
+
     /// How many holds are in care.
     pub(crate) fn len(&self) -> usize {
         self.inner().by_due.len()
@@ -163,14 +204,6 @@ impl Schedule {
             }
         }
         due
-    }
-
-    /// Puts a hold where its plan wants it after an answer.
-    fn put(&self, hold: &Arc<Hold>, due: Moment) {
-        let mut inner = self.inner();
-        if inner.due_of.contains_key(&hold.owner()) {
-            inner.put(hold, due);
-        }
     }
 
     /// A new driver takes over from one that is gone, perhaps with renewals under way.
@@ -289,19 +322,14 @@ fn take_in(core: &Core, answered: Answered) {
             Ok(Renewal::Lost { cause }) => Outcome::Lost { cause: *cause },
             Err(_) => Outcome::Failed,
         };
-        let step = hold.answered(outcome, sent_at, now);
-        if let (Err(error), Some(Step::Sleep { .. })) = (&answer, step) {
+        let Some((hold, step)) = core.schedule.answered(&hold, outcome, sent_at, now) else {
+            continue;
+        };
+        if let (Err(error), Step::Sleep { .. }) = (&answer, step) {
             instrument::renewal_failed(&hold, hold.valid_until().since(now), error);
         }
-        match step {
-            Some(Step::Lost { cause }) => {
-                core.schedule.remove(&hold);
-                declare_lost(core, &hold, cause);
-            }
-            Some(Step::Sleep { until }) => core.schedule.put(&hold, until),
-            // Due again already: the next look sends it.
-            Some(Step::Renew) => core.schedule.put(&hold, now),
-            None => {}
+        if let Step::Lost { cause } = step {
+            declare_lost(core, &hold, cause);
         }
     }
 }
