@@ -33,12 +33,11 @@ async fn one_holder_at_a_time_and_local_waiters_are_served_first_come_first_serv
         order.peek().await.unwrap().value,
         (0..100).collect::<Vec<_>>()
     );
-    // One acquire and one commit or release each: local waiters ask nobody but each other.
-    assert_eq!(backend.calls(StepKind::Acquire), 101);
-    assert_eq!(
-        backend.calls(StepKind::Commit) + backend.calls(StepKind::Release),
-        101
-    );
+    // One commit each; for the rest local waiters ask nobody but each other.
+    assert_eq!(backend.calls(StepKind::Commit), 100);
+    let grants = backend.calls(StepKind::Acquire);
+    assert!(grants < 10, "{grants} grants");
+    assert!(backend.calls(StepKind::Release) <= grants);
 }
 
 #[tokio::test(start_paused = true)]

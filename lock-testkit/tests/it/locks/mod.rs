@@ -7,6 +7,7 @@ use lock_testkit::FaultyBackend;
 
 mod cancellation;
 mod edges;
+mod handover;
 mod lifecycle;
 mod locking;
 mod loss;

@@ -57,22 +57,25 @@ struct Ledger {
     unknown: Vec<FencingToken>,
 }
 
-async fn run(seed: u64, scripts: Vec<Vec<Act>>) -> Result<(), TestCaseError> {
+/// Each client has tasks, between which a lease may pass on; each task has a script.
+async fn run(seed: u64, clients: Vec<Vec<Vec<Act>>>) -> Result<(), TestCaseError> {
     let store = MemoryBackend::new();
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let mut tasks = Vec::new();
-    for (i, script) in scripts.into_iter().enumerate() {
+    for (i, scripts) in clients.into_iter().enumerate() {
         let backend = FaultyBackend::new(store.another_client());
         let locks = LockClient::builder(backend.clone())
             .options(options())
             .entropy(Arc::new(SeededEntropy::new(seed ^ (i as u64) << 32)))
             .build();
-        tasks.push(tokio::spawn(play(
-            locks,
-            backend,
-            script,
-            Arc::clone(&ledger),
-        )));
+        for script in scripts {
+            tasks.push(tokio::spawn(play(
+                locks.clone(),
+                backend.clone(),
+                script,
+                Arc::clone(&ledger),
+            )));
+        }
     }
     for task in tasks {
         task.await.unwrap();
@@ -168,13 +171,16 @@ proptest! {
     #[test]
     fn no_acknowledged_commit_is_lost_and_no_refused_one_applied(
         seed: u64,
-        scripts in prop::collection::vec(prop::collection::vec(act(), 1..12), 1..5),
+        clients in prop::collection::vec(
+            prop::collection::vec(prop::collection::vec(act(), 1..12), 1..4),
+            1..4,
+        ),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
             .build()
             .unwrap();
-        runtime.block_on(run(seed, scripts))?;
+        runtime.block_on(run(seed, clients))?;
     }
 }
