@@ -17,15 +17,8 @@ fn passing(store: &MemoryBackend, times: u32, longest: Duration) -> (LockClient,
     (client, backend)
 }
 
-/// Tasks that take turns, once each, when the lock is free; what each found.
-fn takers(
-    locks: &LockClient,
-    count: u32,
-    work: Duration,
-) -> (
-    Arc<Mutex<Vec<(FencingToken, Previous)>>>,
-    Vec<tokio::task::JoinHandle<()>>,
-) {
+/// Has so many tasks take turns, once each; what each found, in the order of their turns.
+async fn turns(locks: &LockClient, count: u32, work: Duration) -> Vec<(FencingToken, Previous)> {
     let found = Arc::new(Mutex::new(Vec::new()));
     let tasks = (0..count).map(|_| {
         let (mutex, found) = (locks.mutex::<()>("m").unwrap(), Arc::clone(&found));
@@ -39,19 +32,18 @@ fn takers(
             guard.release().await.unwrap();
         })
     });
-    let tasks = tasks.collect();
-    (found, tasks)
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    let mut found = found.lock().unwrap();
+    std::mem::take(&mut *found)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_passes_on_without_the_store_and_with_a_larger_token_each_time() {
     let store = MemoryBackend::new();
     let (locks, backend) = passing(&store, 100, ms(100));
-    let (found, tasks) = takers(&locks, 20, Duration::ZERO);
-    for task in tasks {
-        task.await.unwrap();
-    }
-    let found = found.lock().unwrap();
+    let found = turns(&locks, 20, Duration::ZERO).await;
     assert!(
         found.windows(2).all(|pair| pair[0].0 < pair[1].0),
         "{found:?}"
@@ -79,11 +71,7 @@ async fn a_lease_goes_back_after_so_many_times_and_after_so_long() {
         (100, ms(0), ms(0), 13),
     ] {
         let (locks, backend) = passing(&MemoryBackend::new(), times, longest);
-        let (found, tasks) = takers(&locks, 13, work);
-        for task in tasks {
-            task.await.unwrap();
-        }
-        assert_eq!(found.lock().unwrap().len(), 13);
+        assert_eq!(turns(&locks, 13, work).await.len(), 13);
         let calls = backend.calls(StepKind::Acquire);
         assert_eq!(
             calls, grants,
