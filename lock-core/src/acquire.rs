@@ -15,7 +15,7 @@ use crate::call::{bounded, sleep_until};
 use crate::clock::Moment;
 use crate::engine::{Core, Engine};
 use crate::error::{Effect, Error, ErrorKind};
-use crate::held::HeldLease;
+use crate::held::{HeldLease, Unparked};
 use crate::hold::Hold;
 use crate::instrument;
 use crate::options::LockOptions;
@@ -25,6 +25,8 @@ use crate::queue::plan::{Relay, reserve};
 use crate::queue::{NameQueue, Turn};
 use crate::reaper::Abandoned;
 use crate::request::{Acquire, Renew};
+use crate::shape::UpdateKind;
+use crate::update::Batch;
 use plan::{AcquirePlan, Limit, Step};
 
 /// What is wanted: the same for every `lock()` of one mutex.
@@ -35,6 +37,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) options: &'a Arc<LockOptions>,
     /// Whether the lock guards no value.
     pub(crate) plain: bool,
+    /// For an update: with which others it may share a commit.
+    pub(crate) update: Option<UpdateKind>,
 }
 
 /// A lock that was taken.
@@ -42,14 +46,17 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Taken {
     pub(crate) held: HeldLease,
     pub(crate) previous: Previous,
+    /// Changes of other updates that it is to write.
+    pub(crate) batch: Option<Box<Batch>>,
 }
 
 impl Taken {
     /// From the holder before, in this process.
-    const fn handed_over(held: HeldLease) -> Self {
+    const fn handed_over(held: HeldLease, batch: Option<Box<Batch>>) -> Self {
         Self {
             held,
             previous: Previous::Released,
+            batch,
         }
     }
 }
@@ -117,10 +124,16 @@ impl Run<'_> {
             return Ok(None);
         };
         if let Some(parked) = self.wanted.queue.take_parked() {
-            turn = match parked.unpark(turn, self.wanted.options, self.wanted.plain) {
-                Ok(held) => return Ok(Some(Taken::handed_over(held))),
-                Err((turn, None)) => turn,
-                Err((turn, Some(parked))) => {
+            let Wanted {
+                options,
+                plain,
+                update,
+                ..
+            } = self.wanted;
+            turn = match parked.unpark(turn, options, plain, update) {
+                Unparked::Taken(held, batch) => return Ok(Some(Taken::handed_over(held, batch))),
+                Unparked::Lost(turn) => turn,
+                Unparked::Other(turn, parked) => {
                     // CANCEL: it is released in the background then.
                     parked.release().await;
                     turn
@@ -248,6 +261,7 @@ impl Run<'_> {
         }
         Ok(Attempted::Granted(Taken {
             held,
+            batch: None,
             previous: grant.previous,
         }))
     }

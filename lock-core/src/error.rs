@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::answer::LossCause;
@@ -176,6 +177,24 @@ impl Error {
         error
     }
 
+    /// The same error for one more of those whom it concerns.
+    pub(crate) fn shared(error: &Arc<Self>) -> Self {
+        let inner = &*error.0;
+        Self(Box::new(Inner {
+            kind: inner.kind,
+            effect: inner.effect,
+            message: inner.message.clone(),
+            operation: inner.operation,
+            name: inner.name.clone(),
+            loss: inner.loss,
+            effort: inner.effort,
+            source: inner
+                .source
+                .is_some()
+                .then(|| Box::new(SharedSource(Arc::clone(error))).into()),
+        }))
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -222,6 +241,25 @@ impl Error {
     #[must_use]
     pub fn downcast_source<E: StdError + 'static>(&self) -> Option<&E> {
         self.0.source.as_deref().and_then(|s| s.downcast_ref())
+    }
+}
+
+/// The source of an error that several have.
+#[derive(Debug)]
+struct SharedSource(Arc<Error>);
+
+impl fmt::Display for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.source() {
+            Some(source) => fmt::Display::fmt(source, f),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for SharedSource {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source().and_then(StdError::source)
     }
 }
 

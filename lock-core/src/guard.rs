@@ -14,9 +14,9 @@ use crate::error::Error;
 use crate::held::HeldLease;
 use crate::hold::Health;
 use crate::instrument;
-use crate::mutex::Shape;
 use crate::name::LockName;
 use crate::owner::OwnerId;
+use crate::shape::Shape;
 use crate::token::FencingToken;
 
 /// Holds a lock: a lease that is renewed while the guard lives, and a working copy of the value.

@@ -14,13 +14,15 @@ use crate::error::{Effect, Error, ErrorKind};
 use crate::hold::Hold;
 use crate::instrument;
 use crate::options::LockOptions;
-use crate::queue::Turn;
 use crate::queue::plan::Relay;
+use crate::queue::{NameQueue, Turn};
 use crate::reaper;
 use crate::renewal::declare_lost;
 use crate::request::{Commit, Then};
+use crate::shape::UpdateKind;
 use crate::state::State;
 use crate::token::FencingToken;
+use crate::update::{Batch, Live, commit_for_all};
 
 /// The one owner of a hold in this process.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(crate) struct HeldLease {
     sequence: u32,
     /// Whether a write was sent of which it is not known whether it was applied, or may yet be.
     is_unsettled: bool,
+    /// The value that `state` is when decoded, or will be when a batch is committed.
+    live: Option<Box<Live>>,
 }
 
 impl HeldLease {
@@ -53,7 +57,34 @@ impl HeldLease {
             state,
             sequence: 0,
             is_unsettled: false,
+            live: None,
         }
+    }
+
+    pub(crate) fn take_live(&mut self) -> Option<Box<Live>> {
+        self.live.take()
+    }
+
+    /// Keeps the decoded value for the next update, which need not decode it then.
+    pub(crate) fn put_live(&mut self, live: Live) {
+        self.live = Some(Box::new(live));
+    }
+
+    /// The queue in which the others wait.
+    pub(crate) fn queue(&self) -> Option<Arc<NameQueue>> {
+        self.hold.queue()
+    }
+
+    /// Whether the next waiter of this process may add to what is to be written.
+    pub(crate) fn may_gather(&self) -> bool {
+        if self.is_unsettled || self.queue().is_none_or(|queue| queue.waiting() == 0) {
+            return false;
+        }
+        let (hold, now) = (&self.hold, self.core().clock.now());
+        hold.loss(now).is_none()
+            && self
+                .relay
+                .may_gather(now, hold.valid_until(), &self.options)
     }
 
     /// The value as the store has it, if there is one.
@@ -134,14 +165,15 @@ impl HeldLease {
         let Some((queue, hold, turn)) = passed() else {
             return false;
         };
-        let next = Self::new(
+        let mut next = Self::new(
             Arc::clone(&self.engine),
             hold,
             Arc::clone(&self.options),
             self.relay,
             self.state.take(),
         );
-        queue.pass(Parked(next), turn);
+        next.live = self.live.take();
+        queue.pass(Parked::new(next), turn);
         true
     }
 
@@ -249,46 +281,99 @@ impl Drop for HeldLease {
 /// A lease on its way from one guard of this process to the next. Its hold has no turn: that is with
 /// whoever takes it.
 #[derive(Debug)]
-pub(crate) struct Parked(HeldLease);
+pub(crate) struct Parked {
+    held: HeldLease,
+    /// Changes that wait for their commit.
+    batch: Option<Box<Batch>>,
+}
+
+/// What whoever has the turn gets of a lease that was passed on.
+pub(crate) enum Unparked {
+    /// It was lost meanwhile.
+    Lost(Turn),
+    /// It is of another kind, or has changes that others made: it has to be given back first.
+    Other(Turn, Parked),
+    /// The lease, with changes that it is to write.
+    Taken(HeldLease, Option<Box<Batch>>),
+}
 
 impl Parked {
-    /// The lease for whoever has the turn now; the turn alone if the lease was lost meanwhile, and
-    /// with the lease if that was taken for another kind of lock, and has to be given back first.
+    pub(crate) const fn new(held: HeldLease) -> Self {
+        Self { held, batch: None }
+    }
+
+    pub(crate) const fn with(held: HeldLease, batch: Box<Batch>) -> Self {
+        Self {
+            held,
+            batch: Some(batch),
+        }
+    }
+
+    /// The lease for whoever has the turn now. Changes that wait for their commit go to updates of
+    /// this kind alone.
     pub(crate) fn unpark(
         self,
         turn: Turn,
         options: &Arc<LockOptions>,
         plain: bool,
-    ) -> Result<HeldLease, (Turn, Option<Self>)> {
-        let Self(held) = self;
-        if held.check().is_err() {
-            return Err((turn, None));
+        update: Option<UpdateKind>,
+    ) -> Unparked {
+        if let Err(error) = self.held.check() {
+            // The changes were not sent.
+            self.batch.into_iter().for_each(|batch| {
+                batch.fail(Error::lease_lost(
+                    error.loss().unwrap_or(LossCause::Expired),
+                ))
+            });
+            return Unparked::Lost(turn);
         }
+        let held = &self.held;
         let is_alike = Arc::ptr_eq(&held.options, options) || held.options == *options;
-        if !is_alike || held.hold.renew_request().spare_state != plain {
-            return Err((turn, Some(Self(held))));
+        let is_same_kind = held.hold.renew_request().spare_state == plain;
+        let may_join = self
+            .batch
+            .as_ref()
+            .is_none_or(|batch| Some(batch.kind) == update);
+        if !(is_alike && is_same_kind && may_join) {
+            return Unparked::Other(turn, self);
         }
+        let Self { held, batch } = self;
         match held.hold.put_turn(turn) {
-            None => Ok(held),
-            Some(turn) => Err((turn, None)),
+            None => Unparked::Taken(held, batch),
+            Some(turn) => {
+                batch
+                    .into_iter()
+                    .for_each(|batch| batch.fail(Error::lease_lost(LossCause::Expired)));
+                Unparked::Lost(turn)
+            }
         }
     }
 
-    /// Gives the lease back to the store; the caller keeps the turn.
+    /// Gives the lease back to the store, with what is to be written; the caller keeps the turn.
     ///
     /// # Cancel safety
-    /// Safe to drop: the release goes on in the background.
+    /// Safe to drop: it goes on in the background.
     pub(crate) async fn release(self) {
-        let Self(held) = self;
+        let Self { held, batch } = self;
         let core = Arc::clone(held.core());
         let limit = held.options.request_timeout();
-        let _given_up = bounded(&*core.clock, limit, held.release()).await;
+        match batch {
+            Some(batch) => {
+                // In a task of its own, which goes on if we are dropped.
+                let committing = tokio::spawn(batch.commit(held));
+                drop(committing.await);
+            }
+            None => drop(bounded(&*core.clock, limit, held.release()).await),
+        }
     }
 
-    /// Gives the lease back in the background, and then the turn.
+    /// Gives the lease back in the background, with what is to be written, and then the turn.
     pub(crate) fn give_back(self, turn: Turn) {
-        let Self(held) = self;
+        let Self { held, batch } = self;
         drop(held.hold.put_turn(turn));
+        if let Some(batch) = batch {
+            commit_for_all(held, *batch);
+        }
     }
 }
 

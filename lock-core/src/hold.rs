@@ -106,6 +106,11 @@ impl Hold {
         Some((next, inner.turn.take()))
     }
 
+    /// Takes the turn, which goes to whoever adds to what is to be written.
+    pub(crate) fn take_turn(&self) -> Option<Turn> {
+        self.inner().turn.take()
+    }
+
     /// Puts the turn of its next user into a hold that waited; gives it back if the lease was lost
     /// meanwhile.
     pub(crate) fn put_turn(&self, turn: Turn) -> Option<Turn> {

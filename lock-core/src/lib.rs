@@ -74,6 +74,8 @@ mod outstanding;
 mod queue;
 mod reaper;
 mod renewal;
+mod shape;
+mod update;
 // handles
 mod client;
 mod guard;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::acquire::plan::Limit;
-use crate::acquire::{Wanted, acquire};
+use crate::acquire::{Taken, Wanted, acquire};
 use crate::backend::LockBackend;
 use crate::call::bounded;
 use crate::codec::{Codec, Json};
@@ -19,8 +19,9 @@ use crate::guard::LockGuard;
 use crate::name::LockName;
 use crate::options::LockOptions;
 use crate::queue::NameQueue;
-use crate::state::State;
+use crate::shape::{Shape, UpdateKind};
 use crate::token::FencingToken;
+use crate::update::{Combining, Joined, verdict};
 
 /// A mutex between processes, whose protected value lives in the store that keeps the lock.
 ///
@@ -67,65 +68,6 @@ pub struct DistributedMutex<T> {
     queue: Arc<NameQueue>,
     options: Arc<LockOptions>,
     shape: Arc<Shape<T>>,
-}
-
-/// How a value travels and begins.
-pub(crate) struct Shape<T> {
-    pub(crate) codec: Box<dyn Codec<T>>,
-    initial: Arc<dyn Fn() -> T + Send + Sync>,
-    /// Whether the lock guards no value: its state is neither written nor read.
-    pub(crate) plain: bool,
-}
-
-impl<T: 'static> Shape<T> {
-    /// The value of a stored state, or the first value where there is none.
-    pub(crate) fn decode(&self, state: Option<&State>) -> Result<T, Error> {
-        let Some(state) = state.filter(|_| !self.plain) else {
-            return Ok((self.initial)());
-        };
-        if state.format() != self.codec.format() {
-            return Err(Error::new(
-                ErrorKind::State,
-                format!(
-                    "the stored value was written as {}, and this mutex reads {}; \
-                     it was left as it is",
-                    state.format(),
-                    self.codec.format()
-                ),
-            ));
-        }
-        self.codec.decode(state.bytes()).map_err(|e| {
-            Error::new(
-                ErrorKind::State,
-                "the stored value does not decode; it was left as it is, \
-                 so migrate it or use the type that wrote it",
-            )
-            .with_source(e)
-        })
-    }
-
-    /// The stored form of a value, within the bound.
-    pub(crate) fn encode(&self, value: &T, max_bytes: usize) -> Result<State, Error> {
-        let bytes = self.codec.encode(value).map_err(|e| {
-            Error::new(
-                ErrorKind::State,
-                "the value does not encode; nothing was written",
-            )
-            .with_source(e)
-        })?;
-        if bytes.len() > max_bytes {
-            return Err(crate::held::too_large(bytes.len(), max_bytes));
-        }
-        Ok(State::new(self.codec.format(), bytes))
-    }
-}
-
-impl<T> fmt::Debug for Shape<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shape")
-            .field("codec", &self.codec)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<T> Clone for DistributedMutex<T> {
@@ -239,22 +181,74 @@ impl<T: Send + 'static> DistributedMutex<T> {
     where
         R: Send,
     {
-        let mut guard = self.lock().await?;
-        match change(guard.value_mut()) {
-            Ok(result) => {
-                guard.commit().await?;
-                Ok(result)
-            }
-            Err(error) => {
-                guard.discard().await;
-                Err(Error::new(
-                    ErrorKind::Aborted,
-                    "the closure returned an error, and nothing was written",
-                )
-                .with_source(error)
-                .in_operation("update", self.name()))
+        let updated = self.updated(change).await;
+        updated.map_err(|e| e.in_operation("update", self.name()))
+    }
+
+    async fn updated<R>(
+        &self,
+        change: impl FnOnce(&mut T) -> Result<R, BoxError> + Send,
+    ) -> Result<R, Error>
+    where
+        R: Send,
+    {
+        if self.shape.plain {
+            return self.updated_nothing(change).await;
+        }
+        let update = Some(self.shape.kind());
+        let taken = self.acquired(Limit::None, update).await?;
+        let Some(taken) = taken else {
+            return Err(Error::new(ErrorKind::Internal, "a waiter was refused"));
+        };
+        let (result, joined) = self.run(taken, change);
+        match joined {
+            Joined::Passed => {}
+            Joined::Batch(waits) => verdict(waits).await?,
+            Joined::Alone(held, state) => held.commit(state).await?,
+            Joined::Nothing(held) => {
+                let core = &self.engine.core;
+                let limit = self.options.request_timeout();
+                let _given_up = bounded(&*core.clock, limit, held.release()).await;
             }
         }
+        result
+    }
+
+    /// Runs the closure under a lock without a value.
+    async fn updated_nothing<R>(
+        &self,
+        change: impl FnOnce(&mut T) -> Result<R, BoxError> + Send,
+    ) -> Result<R, Error>
+    where
+        R: Send,
+    {
+        let mut guard = self.lock().await?;
+        match change(guard.value_mut()) {
+            Ok(result) => guard.commit().await.map(|()| result),
+            Err(error) => {
+                guard.discard().await;
+                Err(aborted(error))
+            }
+        }
+    }
+
+    /// Runs the closure and passes on what it made of the value. There is no await in here: who has
+    /// run its closure has its change taken along.
+    fn run<R>(
+        &self,
+        taken: Taken,
+        change: impl FnOnce(&mut T) -> Result<R, BoxError>,
+    ) -> (Result<R, Error>, Joined) {
+        let mut combining = Combining::new(Arc::clone(&self.shape), taken.held, taken.batch);
+        let changed = combining
+            .value()
+            .and_then(|value| change(value).map_err(aborted));
+        let result = changed.and_then(|result| combining.change().map(|()| result));
+        if result.is_err() {
+            combining.undo();
+        }
+        let joined = combining.end(result.is_ok());
+        (result, joined)
     }
 
     /// Reads the value last committed, without the lock: others may be changing it meanwhile.
@@ -306,16 +300,27 @@ impl<T: Send + 'static> DistributedMutex<T> {
         })
     }
 
-    async fn taken(&self, limit: Limit) -> Result<Option<LockGuard<T>>, Error> {
+    async fn acquired(
+        &self,
+        limit: Limit,
+        update: Option<UpdateKind>,
+    ) -> Result<Option<Taken>, Error> {
         let wanted = Wanted {
             engine: &self.engine,
             queue: &self.queue,
             options: &self.options,
             plain: self.shape.plain,
+            update,
         };
-        let Some(taken) = acquire(wanted, limit).await? else {
+        acquire(wanted, limit).await
+    }
+
+    async fn taken(&self, limit: Limit) -> Result<Option<LockGuard<T>>, Error> {
+        let Some(mut taken) = self.acquired(limit, None).await? else {
             return Ok(None);
         };
+        // A guard changes its own copy.
+        drop(taken.held.take_live());
         match self.shape.decode(taken.held.state()) {
             Ok(value) => Ok(Some(LockGuard::new(taken, value, Arc::clone(&self.shape)))),
             Err(error) => {
@@ -328,6 +333,11 @@ impl<T: Send + 'static> DistributedMutex<T> {
             }
         }
     }
+}
+
+fn aborted(error: BoxError) -> Error {
+    let message = "the closure returned an error, and nothing was written";
+    Error::new(ErrorKind::Aborted, message).with_source(error)
 }
 
 /// A value read without the lock.
@@ -420,11 +430,7 @@ impl<T: Send + 'static> MutexBuilder<T> {
             None => Arc::clone(&core.options),
         };
         let plain = TypeId::of::<T>() == TypeId::of::<()>();
-        let shape = Arc::new(Shape {
-            codec,
-            initial: self.initial,
-            plain,
-        });
+        let shape = Arc::new(Shape::new(codec, self.initial, plain));
         Ok(DistributedMutex {
             engine: self.engine,
             queue,

@@ -47,6 +47,19 @@ impl Relay {
     }
 }
 
+impl Relay {
+    /// Whether more may be added to what is to be written: that is no hand-over and needs no token.
+    pub(crate) fn may_gather(
+        &self,
+        now: Moment,
+        valid_until: Moment,
+        options: &LockOptions,
+    ) -> bool {
+        let longest = options.handover().1;
+        now.since(self.granted_at) < longest && is_far_from_end(now, valid_until, options)
+    }
+}
+
 /// Whoever is given a lease should have time to use it, also if the next renewal fails.
 fn is_far_from_end(now: Moment, valid_until: Moment, options: &LockOptions) -> bool {
     valid_until.since(now) > options.validity() / 2

@@ -48,6 +48,7 @@ pub(super) const LAYERS: &[Layer] = &[
             "queue",
             "reaper",
             "renewal",
+            "shape",
             "update",
         ],
         may_use: &["words", "ports", "plans"],

@@ -13,6 +13,7 @@ mod locking;
 mod loss;
 mod outcomes;
 mod random;
+mod updates;
 mod values;
 
 /// The ttl of the tests' locks; the holder believes in it for 2945 ms.
