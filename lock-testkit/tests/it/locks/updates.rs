@@ -260,6 +260,31 @@ async fn whoever_locks_between_updates_sees_those_before_and_none_after() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_guard_commits_after_an_update_is_what_the_next_update_finds() {
+    let (locks, backend) = faulty(&MemoryBackend::new());
+    let list = locks.mutex::<Vec<u64>>("m").unwrap();
+    backend.next(StepKind::Commit, Fault::DelayReply(ms(500)));
+    let mut tasks = vec![push(&list, 1)];
+    settle().await;
+    // They come while the first commit is under way, and get its lease.
+    let locking = {
+        let list = list.clone();
+        tokio::spawn(async move {
+            let mut guard = list.lock().await.unwrap();
+            guard.push(2);
+            guard.commit().await.unwrap();
+        })
+    };
+    settle().await;
+    tasks.push(push(&list, 3));
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    locking.await.unwrap();
+    assert_eq!(value(&list).await, [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn updates_of_one_name_as_different_types_do_not_share_a_value() {
     let (locks, _backend, list, guard) = gathered(&MemoryBackend::new()).await;
     let json = locks
@@ -320,6 +345,7 @@ enum Act {
     Fail,
     Fault(StepKind, Fault),
     Force,
+    Release,
     Sleep(u64),
     Update,
 }
@@ -347,6 +373,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0_u64..1000).prop_map(Act::Sleep),
         4 => (step, fault).prop_map(|(step, fault)| Act::Fault(step, fault)),
         1 => Just(Act::Force),
+        1 => Just(Act::Release),
     ]
 }
 
@@ -409,6 +436,11 @@ async fn play(
             }
             Act::Fault(step, fault) => backend.next(step, fault),
             Act::Force => drop(locks.force_release("m").await),
+            Act::Release => {
+                if let Ok(guard) = list.lock().await {
+                    let _answer = guard.release().await;
+                }
+            }
             Act::Sleep(n) => tokio::time::sleep(ms(n)).await,
             Act::Update => {
                 let id = begin();
