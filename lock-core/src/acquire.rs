@@ -182,7 +182,7 @@ impl Run<'_> {
             name: self.wanted.queue.name().clone(),
             owner: self.owner,
             ttl: options.ttl(),
-            reserve: reserve(self.wanted.queue.waiting(), options),
+            reserve: reserve(self.wanted.queue.is_wanted(), options),
             label: options.label().clone(),
             stand_in_line: limit != Limit::Try && self.core.backend.capabilities().line,
             forget_after: options.forget_after(self.wanted.plain),
@@ -247,7 +247,7 @@ impl Run<'_> {
             spare_state: request.spare_state,
         };
         let hold = Hold::new(renew, sent_at, options, turn);
-        let relay = Relay::new(sent_at, grant.token, grant.reserved);
+        let relay = Relay::new(self.core.clock.now(), grant.token, grant.reserved);
         let held = HeldLease::new(
             Arc::clone(self.wanted.engine),
             hold,

@@ -125,11 +125,12 @@ impl HeldLease {
     /// # Cancel safety
     /// Safe to drop: the write either happened or never will, and the lease is released.
     pub(crate) async fn commit(mut self, state: State) -> Result<(), Error> {
+        self.note_waiters();
         if self.next_token().is_some() {
             self.store(state, Then::Keep).await?;
             if !self.pass() {
                 // The waiter has gone meanwhile. The write is known, whatever becomes of this.
-                let _released = self.release().await;
+                let _given_back = self.give_back().await;
             }
             return Ok(());
         }
@@ -141,13 +142,23 @@ impl HeldLease {
 
     /// The token under which the lease may pass to a waiter of this process, if one is there.
     fn next_token(&self) -> Option<FencingToken> {
-        let hold = &self.hold;
-        if self.is_unsettled || hold.queue()?.waiting() == 0 {
+        let queue = self.hold.queue()?;
+        (queue.waiting() > 0).then(|| self.token_after()).flatten()
+    }
+
+    /// The token under which the lease may pass on, if somebody comes.
+    fn token_after(&self) -> Option<FencingToken> {
+        if self.is_unsettled {
             return None;
         }
-        let now = self.core().clock.now();
+        let (hold, now) = (&self.hold, self.core().clock.now());
         self.relay
             .next(hold.token(), now, hold.valid_until(), &self.options)
+    }
+
+    /// Whether the lease may pass on, if somebody comes.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.token_after().is_some()
     }
 
     /// Passes the lease to the next waiter of this process; `false` if it has to be given back.
@@ -155,7 +166,7 @@ impl HeldLease {
     /// Nothing is sent: the waiter works under the same owner, and its token is larger. Writes keep
     /// their order, since the lease does not pass while one is under way, and one that comes late
     /// has a smaller token than any that came after it.
-    fn pass(&mut self) -> bool {
+    pub(crate) fn pass(&mut self) -> bool {
         let passed = || {
             let token = self.next_token()?;
             let queue = self.hold.queue()?;
@@ -220,7 +231,23 @@ impl HeldLease {
     ///
     /// # Cancel safety
     /// Safe to drop: the release goes on in the background.
-    pub(crate) async fn release(mut self) -> Result<(), Error> {
+    pub(crate) async fn release(self) -> Result<(), Error> {
+        self.note_waiters();
+        self.give_back().await
+    }
+
+    /// Remembers whether somebody waits: the next lease is likely to pass on then.
+    fn note_waiters(&self) {
+        if let Some(queue) = self.hold.queue() {
+            queue.note(queue.waiting() > 0);
+        }
+    }
+
+    /// The same as [`release`](Self::release), where who waits now says nothing of those to come.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: the release goes on in the background.
+    pub(crate) async fn give_back(mut self) -> Result<(), Error> {
         self.check()?;
         if self.pass() {
             return Ok(());

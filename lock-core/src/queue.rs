@@ -15,7 +15,7 @@
 pub(crate) mod plan;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,6 +40,7 @@ impl Queues {
             name: name.clone(),
             turn: Arc::new(Semaphore::new(1)),
             waiting: AtomicUsize::new(0),
+            was_wanted: AtomicBool::new(false),
             parked: Mutex::new(None),
             queues: Arc::downgrade(self),
         });
@@ -63,6 +64,8 @@ pub(crate) struct NameQueue {
     turn: Arc<Semaphore>,
     /// How many wait for the turn.
     waiting: AtomicUsize,
+    /// Whether somebody waited when a guard or a batch ended last.
+    was_wanted: AtomicBool,
     /// A lease on its way to whoever gets the turn.
     parked: Mutex<Option<Parked>>,
     queues: Weak<Queues>,
@@ -97,6 +100,16 @@ impl NameQueue {
     /// How many wait for the turn.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Remembers whether somebody waited when a guard or a batch ended.
+    pub(crate) fn note(&self, is_wanted: bool) {
+        self.was_wanted.store(is_wanted, Ordering::Relaxed);
+    }
+
+    /// Whether the next lease is likely to pass on in this process.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.waiting() > 0 || self.was_wanted.load(Ordering::Relaxed)
     }
 
     /// Passes a lease, and then the turn, to the next waiter. If none is left, the lease is given

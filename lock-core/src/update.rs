@@ -48,12 +48,38 @@ impl Batch {
         }
     }
 
-    /// Commits, and tells whoever waits.
-    pub(crate) async fn commit(self, held: HeldLease) {
-        let Self { state, verdict, .. } = self;
-        // CANCEL: `verdict` is dropped, and so it is told that nobody knows.
-        let committed = held.commit(state).await.map_err(Arc::new);
-        drop(verdict.send_replace(Some(committed)));
+    /// Commits, and tells whoever waits. Where several updates came at once more are likely to follow,
+    /// so the lease is kept for them if it may pass on, and given back when none is there.
+    pub(crate) async fn commit(self, mut held: HeldLease) {
+        let Self {
+            state,
+            verdict,
+            changes,
+            ..
+        } = self;
+        let queue = held.queue();
+        let note = || {
+            let queue = queue.as_ref().filter(|_| changes > 1);
+            queue.into_iter().for_each(|queue| queue.note(true));
+        };
+        if !held.may_pass() {
+            // CANCEL: `verdict` is dropped, and so it is told that nobody knows.
+            let committed = held.commit(state).await.map_err(Arc::new);
+            note();
+            drop(verdict.send_replace(Some(committed)));
+            return;
+        }
+        note();
+        // CANCEL: the same.
+        let saved = held.save(state).await.map_err(Arc::new);
+        let is_saved = saved.is_ok();
+        let has_passed = is_saved && held.pass();
+        drop(verdict.send_replace(Some(saved)));
+        if is_saved && !has_passed {
+            // Those who were just told may ask again at once.
+            tokio::task::yield_now().await;
+            let _given_back = held.give_back().await;
+        }
     }
 
     /// Tells whoever waits that nothing was sent.

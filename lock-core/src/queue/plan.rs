@@ -22,7 +22,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// For a grant that was asked for at this moment, with so many tokens from this one on.
+    /// For a grant that came at this moment, with so many tokens from this one on.
     pub(crate) fn new(granted_at: Moment, token: FencingToken, reserved: u32) -> Self {
         let more = u64::from(reserved.saturating_sub(1));
         Self {
@@ -65,10 +65,11 @@ fn is_far_from_end(now: Moment, valid_until: Moment, options: &LockOptions) -> b
     valid_until.since(now) > options.validity() / 2
 }
 
-/// How many tokens to reserve, if so many wait in this process for the lock.
-pub(crate) fn reserve(waiting: usize, options: &LockOptions) -> u32 {
+/// How many tokens to reserve, if the lease is likely to pass on or not. Where it is not one will do:
+/// what is reserved and not used runs ahead of the store's clock.
+pub(crate) fn reserve(is_wanted: bool, options: &LockOptions) -> u32 {
     let (times, longest) = options.handover();
-    if waiting == 0 || longest == Duration::ZERO {
+    if !is_wanted || longest == Duration::ZERO {
         return 1;
     }
     times.saturating_add(1)

@@ -8,7 +8,11 @@ use lock_testkit::{Fault, StepKind};
 use super::*;
 
 /// A client whose leases pass on so many times, for so long.
-fn passing(store: &MemoryBackend, times: u32, longest: Duration) -> (LockClient, FaultyBackend) {
+pub(super) fn passing(
+    store: &MemoryBackend,
+    times: u32,
+    longest: Duration,
+) -> (LockClient, FaultyBackend) {
     let backend = FaultyBackend::new(store.another_client());
     let options = LockOptions::builder().ttl(TTL).handover(times, longest);
     let client = LockClient::builder(backend.clone())

@@ -261,12 +261,15 @@ async fn whoever_locks_between_updates_sees_those_before_and_none_after() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_guard_commits_after_an_update_is_what_the_next_update_finds() {
-    let (locks, backend) = faulty(&MemoryBackend::new());
+    let (locks, backend) = handover::passing(&MemoryBackend::new(), 100, ms(1000));
     let list = locks.mutex::<Vec<u64>>("m").unwrap();
-    backend.next(StepKind::Commit, Fault::DelayReply(ms(500)));
-    let mut tasks = vec![push(&list, 1)];
+    let guard = list.lock().await.unwrap();
+    let mut tasks = vec![push(&list, 0), push(&list, 1)];
     settle().await;
+    backend.next(StepKind::Commit, Fault::DelayReply(ms(200)));
+    guard.release().await.unwrap();
     // They come while the first commit is under way, and get its lease.
+    settle().await;
     let locking = {
         let list = list.clone();
         tokio::spawn(async move {
@@ -281,7 +284,8 @@ async fn what_a_guard_commits_after_an_update_is_what_the_next_update_finds() {
         task.await.unwrap().unwrap();
     }
     locking.await.unwrap();
-    assert_eq!(value(&list).await, [1, 2, 3]);
+    assert_eq!(value(&list).await, [0, 1, 2, 3]);
+    assert_eq!(backend.calls(StepKind::Acquire), 2);
 }
 
 #[tokio::test(start_paused = true)]
