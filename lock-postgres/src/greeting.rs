@@ -95,7 +95,8 @@ impl Facts {
         let row = sqlx::raw_sql(sql)
             .fetch_one(connection)
             .await
-            .map_err(|error| Failure::sending(error, at))?;
+            // Behind a pooler the server itself is reached only now.
+            .map_err(|error| Failure::connecting(error, at))?;
         Ok(Self {
             version: get(&row, "version")?,
             recovering: get(&row, "recovering")?,

@@ -17,7 +17,7 @@ use sqlx::postgres::{PgPool, PgRow, Postgres};
 use tokio::runtime::Handle;
 
 use crate::answers::Judged;
-use crate::error::{At, Failure};
+use crate::error::{At, Failure, leaves_the_session};
 use crate::statements::{Arg, Statements, bound, written_out};
 
 /// Runs statements.
@@ -95,7 +95,7 @@ impl Store {
                 .fetch_all(&mut **connection)
                 .await
         };
-        busy.ended = matches!(&answer, Ok(_) | Err(sqlx::Error::Database(_)));
+        busy.ended = answer.as_ref().err().is_none_or(leaves_the_session);
         answer.map_err(|error| Failure::sending(error, &self.at))
     }
 
