@@ -149,8 +149,8 @@ impl PostgresOptions {
     /// For how long to wait for a free connection, and then for an answer: 1 ms to 60 s, and 2 s by
     /// default. After it the connection is closed and the outcome of the request is unknown. For a
     /// lock with a short ttl set it below a third of that, so that a renewal on a new connection
-    /// still comes in time. Half of it, and 1 s at most, is what a step waits at the server for a
-    /// row that another transaction keeps.
+    /// still comes in time. Half of it, and 1 s at most, is what a commit or a release waits at the
+    /// server for a row that another transaction keeps; an attempt waits 50 ms at most.
     pub fn request_timeout(mut self, length: Duration) -> Self {
         self.request_timeout = length;
         self

@@ -61,6 +61,15 @@ impl Failure {
         Self::new(ErrorKind::Unavailable, message)
     }
 
+    /// Another transaction kept its row for longer than it was waited for.
+    pub(crate) fn pinned() -> Self {
+        let mut failure = Self::unavailable(
+            "another transaction keeps its row: a fence, lock_in, or a session that hangs",
+        );
+        failure.pinned = true;
+        failure
+    }
+
     /// The server answered something that no statement of ours returns.
     pub(crate) fn unexpected(what: &str) -> Self {
         let mut failure = Self::new(
@@ -242,13 +251,7 @@ fn by_code(code: &str, message: &str, at: &At) -> Failure {
             "{server} has no such database; create it, or correct the URL"
         )),
         "25006" => Failure::unavailable(format!("{server} {READ_ONLY}")),
-        "55P03" => {
-            let mut failure = Failure::unavailable(
-                "another transaction keeps its row: a fence, lock_in, or a session that hangs",
-            );
-            failure.pinned = true;
-            failure
-        }
+        "55P03" => Failure::pinned(),
         "57014" => Failure::unavailable(format!(
             "{server} cancelled the statement; is its statement_timeout longer than the request \
              timeout?"

@@ -190,3 +190,53 @@ async fn one_row_that_another_transaction_keeps_costs_no_other_lease_its_renewal
     let answers = backend.renew(&renewals).await;
     assert!(matches!(answers[1], Ok(Renewal::Renewed { .. })));
 }
+
+#[tokio::test]
+async fn of_many_renewals_whose_rows_others_keep_one_waits_at_a_time() {
+    let server = Server::start().await;
+    let backend = std::sync::Arc::new(server.backend().await);
+    let mut renewals = Vec::new();
+    for lock in ["a", "b", "c", "d"] {
+        let request = asks(lock, owner());
+        let grant = granted(&backend, &request).await;
+        let renewal = lock_core::Renew::new(name(lock), request.owner, grant.token, request.ttl);
+        renewals.push(renewal);
+    }
+    let pool = PgPoolOptions::new().connect(server.url()).await.unwrap();
+    let mut holds = pool.begin().await.unwrap();
+    let lock = "SELECT FROM lock_records FOR UPDATE";
+    sqlx::query(lock).execute(&mut *holds).await.unwrap();
+    // In one batch, and each by itself.
+    let renews = |requests: Vec<lock_core::Renew>| {
+        let backend = std::sync::Arc::clone(&backend);
+        tokio::spawn(async move { backend.renew(&requests).await })
+    };
+    let mut tasks = vec![renews(renewals.clone())];
+    tasks.extend(renewals.into_iter().map(|renewal| renews(vec![renewal])));
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    while !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
+        let waiting = server.value(waits).await;
+        assert!(waiting == "0" || waiting == "1", "{waiting} wait");
+    }
+    for answers in futures_util::future::join_all(tasks).await {
+        for answer in answers.unwrap() {
+            assert_eq!(answer.unwrap_err().kind(), ErrorKind::Unavailable);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_waits_shortly_for_a_row_that_another_keeps_and_is_refused() {
+    let log_all = PostgresServerOptions::new().config("log_statement = all");
+    let server = Server::with(&log_all).await;
+    let backend = server.backend().await;
+    let request = asks("x", owner());
+    granted(&backend, &request).await;
+    backend.release(&name("x"), request.owner).await.unwrap();
+    let pool = PgPoolOptions::new().connect(server.url()).await.unwrap();
+    let mut holds = pool.begin().await.unwrap();
+    let lock = "SELECT FROM lock_records FOR UPDATE";
+    sqlx::query(lock).execute(&mut *holds).await.unwrap();
+    crate::refused(&backend, &asks("x", owner())).await;
+    assert!(server.log().await.contains("$10 = '50'"));
+}
