@@ -19,13 +19,13 @@ use tokio::task::AbortHandle;
 
 use crate::answers;
 use crate::config::{PostgresOptions, Source};
-use crate::error::Failure;
-use crate::greeting::greet;
+use crate::error::{At, Failure};
+use crate::greeting::{Facts, greet};
 use crate::listener::Ears;
 use crate::migration;
 use crate::names::stored;
 use crate::statements::{Arg, Statements};
-use crate::store::{Lane, Patience, Store, row_wait};
+use crate::store::{Lane, Patience, Store, row_wait, within};
 use crate::wakeups::Wakeups;
 
 /// Locks in a table of a PostgreSQL database.
@@ -74,18 +74,31 @@ impl PostgresBackend {
 
         let mut greeting = greet(&options, &*clock, &at, &id).await?;
         greeting.facts.check(&at)?;
+        let (facts, pooler) = (greeting.facts.clone(), greeting.pooler);
+        let (connection, limit) = (&mut greeting.connection, options.connect_timeout);
         if options.migrate_on_connect {
-            migration::apply(&mut greeting.connection, &options.table, &at).await?;
+            migration::apply(connection, &options.table, &at, &*clock, limit).await?;
         }
-        migration::check(&mut greeting.connection, &options.table, &at).await?;
-        drop(greeting.connection.close().await);
+        migration::check(connection, &options.table, &at, &*clock, limit).await?;
+        greeting.end(&*clock).await;
 
-        let own = match greeting.pooler {
-            true => options.bare_options(),
-            false => options.connect_options(),
+        let own = match pooler {
+            true => {
+                facts.check_isolation(&at, "the pooler")?;
+                options.bare_options()
+            }
+            false if facts.read_committed() => options.connect_options(),
+            false => options.connect_options().options([READ_COMMITTED]),
         };
+        let mut durability = facts.durability();
         let pool = match &options.source {
-            Source::Pool(pool) => pool.clone(),
+            Source::Pool(pool) => {
+                let facts = facts_of(pool, limit, &*clock, &at).await?;
+                facts.check(&at)?;
+                facts.check_isolation(&at, "the pool")?;
+                durability = durability.min(facts.durability());
+                pool.clone()
+            }
             Source::Options(_) => pool(options.max_connections, own.clone()),
         };
         let mut backend = Self {
@@ -98,7 +111,7 @@ impl PostgresBackend {
                 request_timeout: options.request_timeout,
                 shared_wait: Semaphore::new(1),
                 care_wait: Semaphore::new(1),
-                written_out: greeting.pooler,
+                written_out: pooler,
                 runtime: Handle::current(),
             }),
             wakeups: Arc::new(Wakeups::new(clock)),
@@ -107,9 +120,9 @@ impl PostgresBackend {
             client,
             claim_ms: millis(options.claim_time),
             connect_timeout: options.connect_timeout,
-            durability: greeting.facts.durability(),
+            durability,
         };
-        if greeting.pooler {
+        if pooler {
             tracing::warn!(
                 server = %at.server,
                 "a pooler stands between, behind which nothing can listen: waiters ask again and again"
@@ -448,6 +461,25 @@ fn pool(connections: u32, options: PgConnectOptions) -> PgPool {
         .connect_lazy_with(options)
 }
 
+/// What the server is to a connection of the user's pool, which may have settings of its own.
+async fn facts_of(
+    pool: &PgPool,
+    limit: Duration,
+    clock: &dyn Clock,
+    at: &At,
+) -> Result<Facts, Failure> {
+    let asking = async {
+        let connection = pool.acquire().await;
+        let mut connection = connection.map_err(|error| Failure::connecting(error, at))?;
+        Facts::ask(&mut connection, at).await
+    };
+    let facts = within(clock, limit, asking).await;
+    facts.unwrap_or_else(|| Err(Failure::no_connection(at, limit)))
+}
+
+/// A setting by which a session begins its transactions as the steps want them.
+const READ_COMMITTED: (&str, &str) = ("default_transaction_isolation", "read committed");
+
 /// Takes rows away whose time has come, now and then.
 fn forget(store: &Arc<Store>) -> AbortHandle {
     let store = Arc::clone(store);
@@ -461,14 +493,28 @@ fn forget(store: &Arc<Store>) -> AbortHandle {
             let next = store.clock.now().after(pause);
             store.clock.sleep_until(next).await;
             pause = FORGET_EVERY;
-            let forgotten = store.ask(Lane::Shared, &store.statements.forget, &[]).await;
-            if let Err(failure) = forgotten {
+            if let Err(failure) = forget_all(&store).await {
                 tracing::debug!(error = %Error::from(failure), "cannot take forgotten rows away");
             }
         }
     };
     tokio::spawn(task).abort_handle()
 }
+
+/// Goes on while a batch is full, so that it keeps up with whoever makes many names.
+async fn forget_all(store: &Store) -> Result<(), Failure> {
+    let args = [Arg::Int(FORGET_BATCH)];
+    loop {
+        let statement = &store.statements.forget;
+        let rows = store.ask(Lane::Shared, statement, &args).await?;
+        if answers::forgotten(&rows)? < FORGET_BATCH {
+            return Ok(());
+        }
+    }
+}
+
+/// How many rows are taken away at once.
+const FORGET_BATCH: i64 = 1000;
 
 /// How often a client looks for rows whose time has come. It reads the whole table.
 const FORGET_EVERY: Duration = Duration::from_secs(15 * 60);

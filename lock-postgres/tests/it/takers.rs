@@ -88,3 +88,21 @@ async fn a_row_that_is_forgotten_while_many_ask_is_granted_to_one() {
         assert!(granted <= 2, "{granted}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_ask_at_once_one_is_granted_whatever_isolation_the_database_has() {
+    let server = Server::start().await;
+    for isolation in ["repeatable read", "serializable"] {
+        server
+            .say(&format!(
+                "ALTER DATABASE postgres SET default_transaction_isolation = '{isolation}'"
+            ))
+            .await;
+        server.options().migrate().await.unwrap();
+        let backend = takers(&server, 32).await;
+        for round in 0..5 {
+            let lock = format!("{isolation}-{round}");
+            assert_eq!(tokens(&all_ask(&backend, &lock).await).len(), 1);
+        }
+    }
+}
