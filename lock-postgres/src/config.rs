@@ -176,7 +176,8 @@ impl PostgresOptions {
     ///   or of another version, or a pooler or the pool begins transactions in another isolation than
     ///   READ COMMITTED.
     /// - `Denied` if the server refuses the user name, the password or the table.
-    /// - `Unavailable` if it cannot be reached within the connect timeout, or is read-only.
+    /// - `Unavailable` if it cannot be reached within the connect timeout, is read-only, or the pool
+    ///   that was handed in has no connection free in this time.
     ///
     /// # Cancel safety
     /// Safe to drop: the connections are closed, nothing is left behind.
