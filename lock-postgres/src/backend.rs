@@ -188,7 +188,7 @@ impl PostgresBackend {
     /// Renews a batch; rows that another transaction has are passed over and asked for each by
     /// itself.
     async fn renew_batch(&self, batch: &[Renew]) -> Vec<Result<Renewal, Failure>> {
-        let (statements, wait) = (&self.store.statements, self.store.short_wait());
+        let (statements, wait) = (&self.store.statements, self.store.long_wait());
         let first = match self.ask_renewals(&statements.renew, batch, wait).await {
             Ok(answers) => answers,
             Err(failure) => return batch.iter().map(|_| Err(failure.clone())).collect(),

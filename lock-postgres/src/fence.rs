@@ -26,6 +26,7 @@ use crate::PostgresBackend;
 use crate::answers::{self, Judged, get};
 use crate::backend::{name_arg, number, owner_arg};
 use crate::error::Failure;
+use crate::greeting::is_read_committed;
 use crate::statements::{Arg, bound, written_out};
 use crate::store::{SHORT_WAIT, row_wait};
 
@@ -260,9 +261,9 @@ impl PostgresBackend {
         loop {
             let wait = end.since(clock.now()).min(SHORT_WAIT);
             let found = self.save(transaction, wait).await?;
-            let tried = match found.isolation.as_str() {
-                "read committed" => self.try_take(transaction, request, wait).await,
-                other => Err(isolated(other)),
+            let tried = match is_read_committed(&found.isolation) {
+                true => self.try_take(transaction, request, wait).await,
+                false => Err(isolated(&found.isolation)),
             };
             if let Ok(Tried::Taken(token, previous)) = tried {
                 self.keep(transaction, &found).await?;

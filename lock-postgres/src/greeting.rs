@@ -97,6 +97,11 @@ impl Greeting {
 /// For how long to wait until the server has heard that a connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// PostgreSQL takes READ UNCOMMITTED for the same.
+pub(crate) fn is_read_committed(isolation: &str) -> bool {
+    matches!(isolation, "read committed" | "read uncommitted")
+}
+
 impl Facts {
     pub(crate) async fn ask(connection: &mut PgConnection, at: &At) -> Result<Self, Failure> {
         let sql = "SELECT current_setting('server_version_num')::bigint AS version, \
@@ -146,7 +151,7 @@ impl Facts {
     /// Whether a transaction that does not say otherwise is what the steps are written for. In another
     /// they would be right as well, but often undone because of each other.
     pub(crate) fn read_committed(&self) -> bool {
-        self.isolation == "read committed"
+        is_read_committed(&self.isolation)
     }
 
     /// Refuses connections on which steps would run in another isolation.

@@ -19,7 +19,7 @@ use sqlx::postgres::{PgPool, PgRow, Postgres};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::answers::Judged;
+use crate::answers::{Judged, kept};
 use crate::error::{At, Failure, leaves_the_session};
 use crate::statements::{Arg, Statements, bound, written_out};
 
@@ -54,7 +54,7 @@ pub(crate) enum Lane {
 pub(crate) enum Patience {
     /// Shortly, and longer when its turn to do so has come.
     Long,
-    /// Shortly: it can be asked again.
+    /// Shortly where another transaction has the row: it can be asked again.
     Short,
 }
 
@@ -126,16 +126,28 @@ impl Store {
     ) -> Result<T, Failure> {
         args.push(row_wait(self.short_wait()));
         match self.step_once(statement, &args, &read).await {
-            Err(failure) if failure.pinned && patience == Patience::Long => {}
+            Err(failure) if failure.pinned => {
+                if patience == Patience::Short && self.is_kept(&args).await? {
+                    return Err(failure);
+                }
+            }
             answer => return answer,
         }
-        let limit = self.request_timeout;
+        let limit = self.long_wait();
         let Some(Ok(_turn)) = self.within(limit, self.shared_wait.acquire()).await else {
             return Err(Failure::pinned());
         };
         args.pop();
         args.push(row_wait(self.long_wait()));
         self.step_once(statement, &args, &read).await
+    }
+
+    /// Whether another transaction has the row of the name, which is the first parameter. What was
+    /// waited for may have been something else: the end of the table, or a row that is just being made.
+    async fn is_kept(&self, args: &[Arg]) -> Result<bool, Failure> {
+        let name = args.get(..1).unwrap_or_default();
+        let rows = self.ask(Lane::Shared, &self.statements.kept, name).await?;
+        kept(&rows)
     }
 
     async fn step_once<T>(

@@ -7,8 +7,9 @@ use lock_core::{
     DistributedMutex, ErrorKind, LockBackend, LockClient, LockOptions, LossCause, Previous,
 };
 use lock_postgres::{FenceExt, LockInExt};
+use lock_testkit::service::PgBouncerOptions;
 use lock_testkit::{Fault, FaultyBackend, StepKind};
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use crate::server::Server;
 use crate::{PATIENCE, asks, granted, name, owner, refused, ttl, until};
@@ -393,6 +394,15 @@ async fn a_transaction_that_sees_the_past_is_never_fenced_or_locked_by_it() {
     let bank = Bank::open().await;
     let backend = bank.server.backend().await;
     let mutex = bank.mutex(LockOptions::default()).await;
+    let mut tx = bank
+        .pool
+        .begin_with("BEGIN ISOLATION LEVEL READ UNCOMMITTED")
+        .await
+        .unwrap();
+    // Which is READ COMMITTED in this server.
+    let lock = mutex.lock_in(&mut tx, PATIENCE).await.unwrap();
+    drop(lock);
+    tx.commit().await.unwrap();
     for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
         let guard = mutex.lock().await.unwrap();
         let begin = format!("BEGIN ISOLATION LEVEL {isolation}");
@@ -424,4 +434,37 @@ async fn a_transaction_that_sees_the_past_is_never_fenced_or_locked_by_it() {
         tx.commit().await.unwrap();
     }
     assert_eq!(bank.balances().await, "80 120");
+}
+
+#[tokio::test]
+async fn a_fence_and_a_lock_in_a_transaction_work_behind_a_transaction_pooler() {
+    let bank = Bank::open().await;
+    let pooler = PgBouncerOptions::new(&bank.server).pool_size(4);
+    let pooler = pooler.start().await.unwrap();
+    let backend = crate::server::options(pooler.url())
+        .connect()
+        .await
+        .unwrap();
+    let mutex = LockClient::new(backend).mutex::<()>("accounts").unwrap();
+    let through: PgConnectOptions = pooler.url().parse().unwrap();
+    let through = through.extra_float_digits(None).statement_cache_capacity(0);
+    let pool = PgPoolOptions::new().connect_with(through).await.unwrap();
+    let other = bank.server.backend().await;
+    let change = "UPDATE accounts SET balance = balance + 1 WHERE id = 1";
+
+    let guard = mutex.lock().await.unwrap();
+    let mut tx = pool.begin().await.unwrap();
+    guard.fence(&mut tx).await.unwrap();
+    sqlx::raw_sql(change).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = pool.begin().await.unwrap();
+    let in_vain = mutex.lock_in(&mut tx, Duration::from_millis(100)).await;
+    assert_eq!(in_vain.unwrap_err().kind(), ErrorKind::Timeout);
+    guard.release().await.unwrap();
+    let mut lock = mutex.lock_in(&mut tx, PATIENCE).await.unwrap();
+    sqlx::raw_sql(change).execute(&mut *lock).await.unwrap();
+    refused(&other, &asks("accounts", owner())).await;
+    tx.commit().await.unwrap();
+    granted(&other, &asks("accounts", owner())).await;
+    assert_eq!(bank.balances().await, "102 100");
 }

@@ -106,3 +106,30 @@ async fn of_many_who_ask_at_once_one_is_granted_whatever_isolation_the_database_
         }
     }
 }
+
+#[tokio::test]
+async fn an_attempt_that_waited_for_something_else_than_the_row_is_not_refused() {
+    let server = Server::start().await;
+    let backend = Arc::new(server.backend().await);
+    let timeouts = || async { server.log().await.matches("lock timeout").count() };
+    let pool = sqlx::PgPool::connect(server.url()).await.unwrap();
+    for round in 0..20 {
+        // Somebody is just making the row, and does not in the end.
+        let lock = format!("new-{round}");
+        let mut makes = pool.begin().await.unwrap();
+        let row = "INSERT INTO lock_records (name, changes, last_token) VALUES ($1, 1, 1)";
+        let row = sqlx::query(row).bind(&lock);
+        row.execute(&mut *makes).await.unwrap();
+        let (before, backend) = (timeouts().await, Arc::clone(&backend));
+        let asking = tokio::spawn(async move { backend.acquire(&asks(&lock, owner())).await });
+        until(|| async { (timeouts().await > before).then_some(()) }).await;
+        makes.rollback().await.unwrap();
+        match asking.await.unwrap().unwrap() {
+            Acquisition::Granted(_) => return,
+            // The machine was too busy: the second wait was over as well.
+            Acquisition::Refused(_) => {}
+            other => panic!("expected a grant, got {other:?}"),
+        }
+    }
+    panic!("no attempt was granted");
+}
