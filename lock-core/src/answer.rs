@@ -78,7 +78,9 @@ impl Refusal {
 #[non_exhaustive]
 pub enum Previous {
     /// The holder's lease ran out: it crashed, was cut off or slept too long. What it was doing
-    /// outside of the store may be half done.
+    /// outside of the store may be half done. An owner that asks again after its own lease ran out
+    /// is told so too, with its own id: the lease had an end, and whoever was let in by it may have
+    /// acted. Where no such grant was handed out, as its reply came too late, nothing was begun.
     Abandoned {
         /// The owner whose lease ran out, where the store knows it.
         owner: OwnerId,

@@ -129,6 +129,16 @@ pub(crate) fn listing(rows: &[PgRow]) -> Result<Vec<LockInfo>, Failure> {
         .collect()
 }
 
+/// Whether another transaction has a row.
+pub(crate) fn kept(rows: &[PgRow]) -> Result<bool, Failure> {
+    flag(only(rows, "who has a row")?, "kept")
+}
+
+/// How many rows were taken away.
+pub(crate) fn forgotten(rows: &[PgRow]) -> Result<i64, Failure> {
+    get(only(rows, "a count")?, "gone")
+}
+
 /// Whether the lease is held, or how it was lost.
 pub(crate) fn pinned(rows: &[PgRow]) -> Result<Option<LossCause>, Failure> {
     let row = only(rows, "a fence")?;

@@ -14,18 +14,18 @@ use lock_core::{
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use crate::answers;
 use crate::config::{PostgresOptions, Source};
-use crate::error::Failure;
-use crate::greeting::greet;
+use crate::error::{At, Failure};
+use crate::greeting::{Facts, greet};
 use crate::listener::Ears;
 use crate::migration;
 use crate::names::stored;
 use crate::statements::{Arg, Statements};
-use crate::store::{Lane, Store};
+use crate::store::{Lane, Patience, Store, row_wait, within};
 use crate::wakeups::Wakeups;
 
 /// Locks in a table of a PostgreSQL database.
@@ -74,18 +74,31 @@ impl PostgresBackend {
 
         let mut greeting = greet(&options, &*clock, &at, &id).await?;
         greeting.facts.check(&at)?;
+        let (facts, pooler) = (greeting.facts.clone(), greeting.pooler);
+        let (connection, limit) = (&mut greeting.connection, options.connect_timeout);
         if options.migrate_on_connect {
-            migration::apply(&mut greeting.connection, &options.table, &at).await?;
+            migration::apply(connection, &options.table, &at, &*clock, limit).await?;
         }
-        migration::check(&mut greeting.connection, &options.table, &at).await?;
-        drop(greeting.connection.close().await);
+        migration::check(connection, &options.table, &at, &*clock, limit).await?;
+        greeting.end(&*clock).await;
 
-        let own = match greeting.pooler {
-            true => options.bare_options(),
-            false => options.connect_options(),
+        let own = match pooler {
+            true => {
+                facts.check_isolation(&at, "the pooler")?;
+                options.bare_options()
+            }
+            false if facts.read_committed() => options.connect_options(),
+            false => options.connect_options().options([READ_COMMITTED]),
         };
+        let mut durability = facts.durability();
         let pool = match &options.source {
-            Source::Pool(pool) => pool.clone(),
+            Source::Pool(pool) => {
+                let facts = facts_of(pool, limit, &*clock, &at).await?;
+                facts.check(&at)?;
+                facts.check_isolation(&at, "the pool")?;
+                durability = durability.min(facts.durability());
+                pool.clone()
+            }
             Source::Options(_) => pool(options.max_connections, own.clone()),
         };
         let mut backend = Self {
@@ -96,7 +109,9 @@ impl PostgresBackend {
                 at: at.clone(),
                 clock: Arc::clone(&clock),
                 request_timeout: options.request_timeout,
-                written_out: greeting.pooler,
+                shared_wait: Semaphore::new(1),
+                care_wait: Semaphore::new(1),
+                written_out: pooler,
                 runtime: Handle::current(),
             }),
             wakeups: Arc::new(Wakeups::new(clock)),
@@ -105,9 +120,9 @@ impl PostgresBackend {
             client,
             claim_ms: millis(options.claim_time),
             connect_timeout: options.connect_timeout,
-            durability: greeting.facts.durability(),
+            durability,
         };
-        if greeting.pooler {
+        if pooler {
             tracing::warn!(
                 server = %at.server,
                 "a pooler stands between, behind which nothing can listen: waiters ask again and again"
@@ -139,7 +154,7 @@ impl PostgresBackend {
         Ok(())
     }
 
-    /// The client's place in a line, and who asks.
+    /// The client's place in a line, and who asks; what follows is how long to wait for the row.
     pub(crate) fn acquire_args(&self, request: &Acquire) -> Vec<Arg> {
         vec![
             name_arg(&request.name),
@@ -152,19 +167,17 @@ impl PostgresBackend {
             Arg::Bool(request.stand_in_line && self.listening.is_some()),
             Arg::MaybeInt(request.forget_after.map(forget_ms)),
             Arg::Bool(request.spare_state),
-            self.store.row_wait(),
         ]
     }
 
     async fn try_acquire(&self, request: &Acquire) -> Result<Acquisition, Failure> {
         let args = self.acquire_args(request);
         let statement = &self.store.statements.acquire;
-        let answer = self.store.step(statement, &args, |rows| {
+        let answer = self.store.step(statement, args, Patience::Short, |rows| {
             answers::acquisition(rows, request.ttl)
         });
         match answer.await {
-            // Its lease is over or nearly so, and a transaction that relies on it goes on: the next
-            // attempt waits for its end at the server.
+            // Its lease is over or nearly so, and a transaction that relies on it goes on.
             Err(failure) if failure.pinned => {
                 Ok(Acquisition::Refused(Refusal::new(Some(PINNED_PAUSE))))
             }
@@ -172,33 +185,60 @@ impl PostgresBackend {
         }
     }
 
-    /// Renews a batch; a row that another transaction has is passed over and asked for by itself.
+    /// Renews a batch; rows that another transaction has are passed over and asked for each by
+    /// itself.
     async fn renew_batch(&self, batch: &[Renew]) -> Vec<Result<Renewal, Failure>> {
-        let statements = &self.store.statements;
-        let first = match self.ask_renewals(&statements.renew, batch).await {
+        let (statements, wait) = (&self.store.statements, self.store.long_wait());
+        let first = match self.ask_renewals(&statements.renew, batch, wait).await {
             Ok(answers) => answers,
             Err(failure) => return batch.iter().map(|_| Err(failure.clone())).collect(),
         };
-        let each = first
-            .into_iter()
-            .zip(batch)
-            .map(|(answer, request)| async move {
-                if let Some(answer) = answer {
-                    return Ok(answer);
-                }
-                let alone = std::slice::from_ref(request);
-                let waiting = &self.store.statements.renew_waiting;
-                let answers = self.ask_renewals(waiting, alone).await?;
-                let answer = answers.into_iter().next().flatten();
-                answer.ok_or_else(|| Failure::unavailable("its row changed while it was judged"))
-            });
-        join_all(each).await
+        let missing = batch.iter().zip(&first).filter(|(_, a)| a.is_none());
+        let missing: Vec<&Renew> = missing.map(|(request, _)| request).collect();
+        let mut rest = self.renew_each(&missing).await.into_iter();
+        let answers = first.into_iter();
+        answers
+            .filter_map(|answer| answer.map(Ok).or_else(|| rest.next()))
+            .collect()
+    }
+
+    /// Renews one after the other, and waits for their rows: for all of them together no longer than
+    /// for one.
+    async fn renew_each(&self, requests: &[&Renew]) -> Vec<Result<Renewal, Failure>> {
+        let Ok(count) = u32::try_from(requests.len()) else {
+            return Vec::new();
+        };
+        let Some(share) = self.store.long_wait().checked_div(count) else {
+            return Vec::new();
+        };
+        let end = self.store.clock.now().after(self.store.long_wait());
+        let turn = self.store.care_wait.acquire();
+        let turn = self.store.within(self.store.long_wait(), turn).await;
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            // Those whose time has gone are asked for again by the next renewal.
+            let answer = match &turn {
+                Some(Ok(_)) if self.store.clock.now() < end => self.renew_one(request, share).await,
+                _ => Err(Failure::pinned()),
+            };
+            answers.push(answer);
+        }
+        answers
+    }
+
+    async fn renew_one(&self, request: &Renew, wait: Duration) -> Result<Renewal, Failure> {
+        let statement = &self.store.statements.renew_waiting;
+        let alone = std::slice::from_ref(request);
+        let answers = self.ask_renewals(statement, alone, wait).await?;
+        let answer = answers.into_iter().next().flatten();
+        answer.ok_or_else(|| Failure::unavailable("its row changed while it was judged"))
     }
 
     async fn ask_renewals(
         &self,
         statement: &Arc<str>,
         batch: &[Renew],
+        wait: Duration,
     ) -> Result<Vec<Option<Renewal>>, Failure> {
         let args = [
             Arg::Texts(batch.iter().map(|r| stored(r.name.as_str())).collect()),
@@ -212,7 +252,7 @@ impl PostgresBackend {
                     .collect(),
             ),
             Arg::Bools(batch.iter().map(|r| r.spare_state).collect()),
-            self.store.row_wait(),
+            row_wait(wait),
         ];
         let rows = self.store.ask(Lane::Care, statement, &args).await?;
         answers::renewals(&rows, batch.len())
@@ -226,7 +266,7 @@ impl PostgresBackend {
         } else {
             &statements.commit_keep
         };
-        let args = [
+        let args = vec![
             name_arg(&request.name),
             owner_arg(request.owner),
             Arg::Int(number(request.token.get())),
@@ -236,36 +276,32 @@ impl PostgresBackend {
             Arg::Bool(release),
             Arg::Int(self.claim_ms),
             Arg::text(CHANNEL),
-            self.store.row_wait(),
         ];
-        self.store.step(statement, &args, answers::stored).await
+        let read = answers::stored;
+        self.store.step(statement, args, Patience::Long, read).await
     }
 
-    pub(crate) fn release_args(&self, name: &LockName, owner: OwnerId) -> [Arg; 5] {
-        [
+    pub(crate) fn release_args(&self, name: &LockName, owner: OwnerId) -> Vec<Arg> {
+        vec![
             name_arg(name),
             owner_arg(owner),
             Arg::Int(self.claim_ms),
             Arg::text(CHANNEL),
-            self.store.row_wait(),
         ]
     }
 
     async fn try_release(&self, name: &LockName, owner: OwnerId) -> Result<Release, Failure> {
         let args = self.release_args(name, owner);
         let statement = &self.store.statements.release;
-        self.store.step(statement, &args, answers::release).await
+        let read = answers::release;
+        self.store.step(statement, args, Patience::Long, read).await
     }
 
     async fn try_force(&self, name: &LockName) -> Result<ForcedRelease, Failure> {
-        let args = [
-            name_arg(name),
-            Arg::Int(self.claim_ms),
-            Arg::text(CHANNEL),
-            self.store.row_wait(),
-        ];
+        let args = vec![name_arg(name), Arg::Int(self.claim_ms), Arg::text(CHANNEL)];
         let statement = &self.store.statements.force_release;
-        self.store.step(statement, &args, answers::forced).await
+        let read = answers::forced;
+        self.store.step(statement, args, Patience::Long, read).await
     }
 
     /// Reads with one statement.
@@ -425,6 +461,25 @@ fn pool(connections: u32, options: PgConnectOptions) -> PgPool {
         .connect_lazy_with(options)
 }
 
+/// What the server is to a connection of the user's pool, which may have settings of its own.
+async fn facts_of(
+    pool: &PgPool,
+    limit: Duration,
+    clock: &dyn Clock,
+    at: &At,
+) -> Result<Facts, Failure> {
+    let asking = async {
+        let connection = pool.acquire().await;
+        let mut connection = connection.map_err(|error| Failure::connecting(error, at))?;
+        Facts::ask(&mut connection, at).await
+    };
+    let facts = within(clock, limit, asking).await;
+    facts.unwrap_or_else(|| Err(Failure::no_connection(at, limit)))
+}
+
+/// A setting by which a session begins its transactions as the steps want them.
+const READ_COMMITTED: (&str, &str) = ("default_transaction_isolation", "read committed");
+
 /// Takes rows away whose time has come, now and then.
 fn forget(store: &Arc<Store>) -> AbortHandle {
     let store = Arc::clone(store);
@@ -438,14 +493,28 @@ fn forget(store: &Arc<Store>) -> AbortHandle {
             let next = store.clock.now().after(pause);
             store.clock.sleep_until(next).await;
             pause = FORGET_EVERY;
-            let forgotten = store.ask(Lane::Shared, &store.statements.forget, &[]).await;
-            if let Err(failure) = forgotten {
+            if let Err(failure) = forget_all(&store).await {
                 tracing::debug!(error = %Error::from(failure), "cannot take forgotten rows away");
             }
         }
     };
     tokio::spawn(task).abort_handle()
 }
+
+/// Goes on while a batch is full, so that it keeps up with whoever makes many names.
+async fn forget_all(store: &Store) -> Result<(), Failure> {
+    let args = [Arg::Int(FORGET_BATCH)];
+    loop {
+        let statement = &store.statements.forget;
+        let rows = store.ask(Lane::Shared, statement, &args).await?;
+        if answers::forgotten(&rows)? < FORGET_BATCH {
+            return Ok(());
+        }
+    }
+}
+
+/// How many rows are taken away at once.
+const FORGET_BATCH: i64 = 1000;
 
 /// How often a client looks for rows whose time has come. It reads the whole table.
 const FORGET_EVERY: Duration = Duration::from_secs(15 * 60);

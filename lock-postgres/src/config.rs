@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{Error, SystemClock};
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgSslMode};
-use sqlx::{ConnectOptions, Connection};
 
 use crate::backend::PostgresBackend;
 use crate::error::{At, Failure};
@@ -63,28 +63,8 @@ impl PostgresOptions {
     /// `Unsupported` if it needs a feature that this build does not have.
     pub fn new(url: &str) -> Result<Self, Error> {
         // No message here quotes the URL: it may hold a password.
-        let shape = "not a PostgreSQL URL; it looks like \
-                     postgres://[user[:password]@]host[:port][/database]";
-        let well = ["postgres://", "postgresql://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme));
-        if !well {
-            return Err(Failure::invalid(shape).into());
-        }
-        let query = url.split_once('?').map_or("", |(_, query)| query);
-        for key in query
-            .split('&')
-            .map(|pair| pair.split('=').next().unwrap_or(pair))
-        {
-            if !key.is_empty() && !PARAMETERS.contains(&key) {
-                return Err(Failure::invalid(format!(
-                    "a PostgreSQL URL has no parameter '{}' here; use the methods of PostgresOptions",
-                    key.escape_default()
-                ))
-                .into());
-            }
-        }
-        let options = PgConnectOptions::from_str(url).map_err(|_url| Failure::invalid(shape))?;
+        check_url(url)?;
+        let options = PgConnectOptions::from_str(url).map_err(|_url| Failure::invalid(SHAPE))?;
         let tls = !matches!(
             options.get_ssl_mode(),
             PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer
@@ -149,14 +129,15 @@ impl PostgresOptions {
     /// For how long to wait for a free connection, and then for an answer: 1 ms to 60 s, and 2 s by
     /// default. After it the connection is closed and the outcome of the request is unknown. For a
     /// lock with a short ttl set it below a third of that, so that a renewal on a new connection
-    /// still comes in time. Half of it, and 1 s at most, is what a step waits at the server for a
-    /// row that another transaction keeps.
+    /// still comes in time. Half of it, and 1 s at most, is what a commit or a release waits at the
+    /// server for a row that another transaction keeps; an attempt waits 50 ms at most.
     pub fn request_timeout(mut self, length: Duration) -> Self {
         self.request_timeout = length;
         self
     }
 
-    /// For how long to try to connect: 1 ms to 60 s, and 2 s by default.
+    /// For how long to try to connect: 1 ms to 60 s, and 2 s by default. Each step of
+    /// [`connect`](Self::connect) takes as long at most, and a migration ten times as long.
     pub fn connect_timeout(mut self, length: Duration) -> Self {
         self.connect_timeout = length;
         self
@@ -191,10 +172,12 @@ impl PostgresOptions {
     /// not hold.
     ///
     /// # Errors
-    /// - `Invalid` if an option is out of bounds, the server is older than 13, or the table is not
-    ///   there or of another version.
+    /// - `Invalid` if an option is out of bounds, the server is older than 13, the table is not there
+    ///   or of another version, or a pooler or the pool begins transactions in another isolation than
+    ///   READ COMMITTED.
     /// - `Denied` if the server refuses the user name, the password or the table.
-    /// - `Unavailable` if it cannot be reached within the connect timeout, or is read-only.
+    /// - `Unavailable` if it cannot be reached within the connect timeout, is read-only, or the pool
+    ///   that was handed in has no connection free in this time.
     ///
     /// # Cancel safety
     /// Safe to drop: the connections are closed, nothing is left behind.
@@ -206,17 +189,20 @@ impl PostgresOptions {
     /// take turns.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); `Denied` if the user may not create tables.
+    /// As [`connect`](Self::connect); `Denied` if the user may not create tables, and `Unavailable` if
+    /// another session kept it waiting for longer than the connect timeout.
     ///
     /// # Cancel safety
     /// Safe to drop: it happens as a whole or not at all.
     pub async fn migrate(&self) -> Result<(), Error> {
         self.check()?;
         let at = self.at();
-        let mut greeting = greet(self, &SystemClock::new(), &at, "migration").await?;
+        let clock = SystemClock::new();
+        let mut greeting = greet(self, &clock, &at, "migration").await?;
         greeting.facts.check(&at)?;
-        migration::apply(&mut greeting.connection, &self.table, &at).await?;
-        drop(greeting.connection.close().await);
+        let (connection, patience) = (&mut greeting.connection, self.connect_timeout);
+        migration::apply(connection, &self.table, &at, &clock, patience).await?;
+        greeting.end(&clock).await;
         Ok(())
     }
 
@@ -255,12 +241,14 @@ impl PostgresOptions {
                 Table::SCHEMA_BYTES_MAX,
             ),
         ];
+        // A dollar sign begins a parameter of a statement.
+        let unfit = |c: char| c == '$' || c.is_control();
         for (what, name, most) in names {
             if let Some(name) = name
-                && (name.is_empty() || name.len() > most || name.contains('\0'))
+                && (name.is_empty() || name.len() > most || name.contains(unfit))
             {
                 return Err(Failure::invalid(format!(
-                    "the name of the {what} has 1 to {most} bytes and no NUL"
+                    "the name of the {what} has 1 to {most} bytes, no '$' and no control characters"
                 ))
                 .into());
             }
@@ -313,6 +301,43 @@ impl fmt::Debug for PostgresOptions {
             .finish_non_exhaustive()
     }
 }
+
+/// Refuses a URL that is none, or of which a part of the password may be taken for another part.
+fn check_url(url: &str) -> Result<(), Failure> {
+    let rest = ["postgres://", "postgresql://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme))
+        .ok_or_else(|| Failure::invalid(SHAPE))?;
+    // The parser drops or keeps these as it likes.
+    if url.contains(char::is_control) || url.contains("%00") || url.contains('#') {
+        return Err(Failure::invalid(SPELLING));
+    }
+    // What stands behind the host and has an '@' is the rest of a password with a '/' or '?' in it.
+    let behind = rest.split_once(['/', '?']).map_or("", |(_, behind)| behind);
+    if behind.contains('@') {
+        return Err(Failure::invalid(SPELLING));
+    }
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    for key in query
+        .split('&')
+        .map(|pair| pair.split('=').next().unwrap_or(pair))
+    {
+        if !key.is_empty() && !PARAMETERS.contains(&key) {
+            return Err(Failure::invalid(format!(
+                "a PostgreSQL URL has no parameter '{}' here; use the methods of PostgresOptions",
+                key.escape_default()
+            )));
+        }
+    }
+    Ok(())
+}
+
+const SHAPE: &str = "not a PostgreSQL URL; it looks like \
+                     postgres://[user[:password]@]host[:port][/database]";
+
+const SPELLING: &str = "a PostgreSQL URL has no '@' behind its host, no '#', no control character and \
+                        no NUL; in a password '/' is written %2F, '?' %3F, '#' %23, '@' %40 and '%' \
+                        %25, and in a parameter an '@' is written %40";
 
 /// What a URL may say after its question mark.
 const PARAMETERS: &[&str] = &[

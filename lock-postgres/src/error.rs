@@ -1,15 +1,18 @@
 //! What failed, in the words of `lock-core`; the only file that looks into a [`sqlx::Error`].
 //!
 //! # Invariants
-//! 1. An error that the server sent for a statement is definite: its transaction was undone. The
-//!    exception is a server that goes down, which may have committed before it said so.
+//! 1. An error of severity ERROR that the server sent for a statement is definite: its transaction
+//!    was undone. A graver one ends the session, perhaps after the commit, and may be a pooler's word
+//!    that it lost the server: the effect is `Unknown`.
 //! 2. Where a statement was given to a connection and no answer came, the effect is `Unknown`.
-//! 3. No message quotes a URL.
+//! 3. While connecting nothing is applied.
+//! 4. No message quotes a URL.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{Effect, Error, ErrorKind};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// An [`Error`] that can be told to all who waited for the same thing.
 #[derive(Clone, Debug)]
@@ -58,6 +61,15 @@ impl Failure {
         Self::new(ErrorKind::Unavailable, message)
     }
 
+    /// Another transaction kept its row for longer than it was waited for.
+    pub(crate) fn pinned() -> Self {
+        let mut failure = Self::unavailable(
+            "another transaction keeps its row: a fence, lock_in, or a session that hangs",
+        );
+        failure.pinned = true;
+        failure
+    }
+
     /// The server answered something that no statement of ours returns.
     pub(crate) fn unexpected(what: &str) -> Self {
         let mut failure = Self::new(
@@ -100,7 +112,16 @@ impl Failure {
 
     /// Why no connection could be had; nothing was sent.
     pub(crate) fn connecting(error: sqlx::Error, at: &At) -> Self {
-        let mut failure = Self::sending(error, at);
+        let mut failure = match error.as_database_error() {
+            // A server refuses a connection by severity FATAL, and a pooler that has none to give
+            // by this code.
+            Some(refusal) => match refusal.code().as_deref().unwrap_or("") {
+                code @ "08P01" => not_at_present(code, refusal.message(), at),
+                code => by_code(code, refusal.message(), at),
+            },
+            None => classify(&error, at),
+        };
+        failure.source = Some(Arc::new(error));
         if failure.effect == Effect::Unknown {
             failure.effect = Effect::NotApplied;
             failure.message = format!(
@@ -142,8 +163,13 @@ fn classify(error: &sqlx::Error, at: &At) -> Failure {
         reason = "a kind that we do not know leaves the outcome unknown"
     )]
     match error {
-        sqlx::Error::Database(error) => {
-            by_code(error.code().as_deref().unwrap_or(""), error.message(), at)
+        sqlx::Error::Database(answer) => {
+            let (code, message) = (answer.code(), answer.message());
+            let code = code.as_deref().unwrap_or("");
+            match leaves_the_session(error) {
+                true => by_code(code, message, at),
+                false => ended(code, message, at),
+            }
         }
         sqlx::Error::Configuration(_) => {
             Failure::invalid(format!("the options for {server} do not hold together"))
@@ -169,6 +195,31 @@ fn classify(error: &sqlx::Error, at: &At) -> Failure {
     }
 }
 
+/// Whether the server undid the statement, no more and no less, so that the session goes on.
+pub(crate) fn leaves_the_session(error: &sqlx::Error) -> bool {
+    let answer = error
+        .as_database_error()
+        .and_then(|answer| answer.try_downcast_ref::<PgDatabaseError>());
+    answer.is_some_and(|answer| answer.severity() == PgSeverity::Error)
+}
+
+/// The server, or a pooler in its place, ended the session: perhaps just after the commit.
+fn ended(code: &str, message: &str, at: &At) -> Failure {
+    Failure::unavailable(format!(
+        "{} ended the session before the answer came ({code}: {message})",
+        at.server
+    ))
+    .with_unknown_effect()
+}
+
+fn not_at_present(code: &str, message: &str, at: &At) -> Failure {
+    Failure::unavailable(format!(
+        "{} cannot serve at present ({code}: {message})",
+        at.server
+    ))
+}
+
+/// Of a statement that was undone, or of a connection that was refused.
 fn by_code(code: &str, message: &str, at: &At) -> Failure {
     let At {
         server,
@@ -200,13 +251,7 @@ fn by_code(code: &str, message: &str, at: &At) -> Failure {
             "{server} has no such database; create it, or correct the URL"
         )),
         "25006" => Failure::unavailable(format!("{server} {READ_ONLY}")),
-        "55P03" => {
-            let mut failure = Failure::unavailable(
-                "another transaction keeps its row: a fence, lock_in, or a session that hangs",
-            );
-            failure.pinned = true;
-            failure
-        }
+        "55P03" => Failure::pinned(),
         "57014" => Failure::unavailable(format!(
             "{server} cancelled the statement; is its statement_timeout longer than the request \
              timeout?"
@@ -222,18 +267,11 @@ fn by_code(code: &str, message: &str, at: &At) -> Failure {
         "40001" | "40P01" => Failure::unavailable(format!(
             "{server} undid the statement because of another one ({message})"
         )),
-        // It goes down, or its session was ended; perhaps just after the commit.
-        "57P01" | "57P02" | "57P05" => {
-            Failure::unavailable(format!("{server} ended the session ({message})"))
-                .with_unknown_effect()
-        }
         code if ["08", "53", "57", "58"]
             .iter()
             .any(|class| code.starts_with(class)) =>
         {
-            Failure::unavailable(format!(
-                "{server} cannot serve at present ({code}: {message})"
-            ))
+            not_at_present(code, message, at)
         }
         _ => Failure::invalid(format!(
             "{server} refused the statement ({code}: {message})"

@@ -5,8 +5,11 @@
 //! 1. A fence shares the key of the row. A step that ends a lease or grants another takes the row as
 //!    a whole and waits for it; a renewal does not touch the key and passes.
 //! 2. Nothing that is set for a statement outlasts it in the user's transaction.
+//! 3. Each try to lock in a transaction is made in a savepoint. One that is not granted is rolled
+//!    back, and leaves no row locked and no error behind.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +23,12 @@ use sqlx::postgres::{PgConnection, PgRow, Postgres};
 use sqlx::{AssertSqlSafe, Transaction};
 
 use crate::PostgresBackend;
-use crate::answers::{self, Judged};
+use crate::answers::{self, Judged, get};
 use crate::backend::{name_arg, number, owner_arg};
 use crate::error::Failure;
+use crate::greeting::is_read_committed;
 use crate::statements::{Arg, bound, written_out};
+use crate::store::{SHORT_WAIT, row_wait};
 
 /// The fence of a [`LockGuard`] inside a transaction of the user's own.
 #[async_trait]
@@ -42,7 +47,8 @@ pub trait FenceExt {
     /// # Errors
     /// - [`ErrorKind::LeaseLost`] if the lease is over: roll back.
     /// - `Unsupported` if the lock is not kept by a [`PostgresBackend`].
-    /// - `Unavailable` if the server did not answer; the transaction is then of no use.
+    /// - `Unavailable` if the server did not answer within the request timeout, or another
+    ///   transaction kept the lock's row for half of it; the transaction is then of no use.
     ///
     /// # Cancel safety
     /// The transaction must be dropped with it.
@@ -125,13 +131,16 @@ pub trait LockInExt {
     /// ```
     ///
     /// The transaction's isolation is to be READ COMMITTED, the server's default. If it is rolled
-    /// back, the server forgets the token that was granted in it.
+    /// back, the server forgets the token that was granted in it. What it set for itself, such as
+    /// `lock_timeout`, is as before.
     ///
     /// # Errors
     /// - [`ErrorKind::Timeout`] if it was not free in time; the transaction is as good as before.
     /// - `Unsupported` if the lock is not kept by a [`PostgresBackend`].
-    /// - `Unavailable` if the server did not answer, or its `lock_timeout` was over before another
-    ///   transaction ended; the transaction is then of no use.
+    /// - `Invalid` if the transaction is REPEATABLE READ or SERIALIZABLE, in which it would never see
+    ///   that the lock became free.
+    /// - `Unavailable` if the server did not answer within the request timeout; the transaction is
+    ///   then of no use.
     ///
     /// # Cancel safety
     /// The transaction must be dropped with it.
@@ -233,6 +242,7 @@ impl PostgresBackend {
             name_arg(name),
             owner_arg(owner),
             Arg::Int(number(token.get())),
+            row_wait(self.store.long_wait()),
         ];
         let statement = &self.store.statements.pin;
         let rows = self.ask_in(transaction, statement, &args).await?;
@@ -248,27 +258,23 @@ impl PostgresBackend {
     ) -> Result<(FencingToken, Previous), Error> {
         let clock = &self.store.clock;
         let end = clock.now().after(within);
-        let statements = &self.store.statements;
         loop {
-            let args = self.acquire_args(request);
-            let rows = self
-                .ask_in(transaction, &statements.acquire_in, &args)
-                .await?;
-            let pause = match answers::acquisition(&rows, request.ttl)? {
-                Judged::Again => Duration::ZERO,
-                Judged::Answer(Acquisition::Granted(grant)) => {
-                    let args = self.release_args(&request.name, request.owner);
-                    let rows = self
-                        .ask_in(transaction, &statements.release_in, &args)
-                        .await?;
-                    answers::release(&rows)?;
-                    return Ok((grant.token, grant.previous));
-                }
-                Judged::Answer(Acquisition::Refused(refusal)) => refusal
-                    .holder_expires_in
-                    .map_or(PAUSE_MAX, |left| left.min(PAUSE_MAX)),
-                Judged::Answer(_) => return Err(Failure::unexpected("an acquire").into()),
+            let wait = end.since(clock.now()).min(SHORT_WAIT);
+            let found = self.save(transaction, wait).await?;
+            let tried = match is_read_committed(&found.isolation) {
+                true => self.try_take(transaction, request, wait).await,
+                false => Err(isolated(&found.isolation)),
             };
+            if let Ok(Tried::Taken(token, previous)) = tried {
+                self.keep(transaction, &found).await?;
+                return Ok((token, previous));
+            }
+            let undone = self.undo(transaction).await;
+            let pause = match tried? {
+                Tried::Refused(pause) => pause,
+                Tried::Taken(..) => Duration::ZERO,
+            };
+            undone?;
             let now = clock.now();
             if now >= end {
                 let message = "it was not free before the caller's time was up";
@@ -278,6 +284,82 @@ impl PostgresBackend {
         }
     }
 
+    async fn try_take(
+        &self,
+        transaction: &mut PgConnection,
+        request: &Acquire,
+        wait: Duration,
+    ) -> Result<Tried, Failure> {
+        let statements = &self.store.statements;
+        let mut args = self.acquire_args(request);
+        args.push(row_wait(wait));
+        let asked = self.ask_in(transaction, &statements.acquire_in, &args);
+        let rows = match asked.await {
+            // It has waited.
+            Err(failure) if failure.pinned => return Ok(Tried::Refused(Duration::ZERO)),
+            rows => rows?,
+        };
+        match answers::acquisition(&rows, request.ttl)? {
+            Judged::Again => Ok(Tried::Refused(Duration::ZERO)),
+            Judged::Answer(Acquisition::Granted(grant)) => {
+                let mut args = self.release_args(&request.name, request.owner);
+                args.push(row_wait(wait));
+                let rows = self
+                    .ask_in(transaction, &statements.release_in, &args)
+                    .await?;
+                answers::release(&rows)?;
+                Ok(Tried::Taken(grant.token, grant.previous))
+            }
+            Judged::Answer(Acquisition::Refused(refusal)) => {
+                let left = refusal.holder_expires_in.unwrap_or(PAUSE_MAX);
+                Ok(Tried::Refused(left.min(PAUSE_MAX)))
+            }
+            Judged::Answer(_) => Err(Failure::unexpected("an acquire")),
+        }
+    }
+
+    /// Begins a try: what it waits for a row is bounded until it ends.
+    async fn save(&self, transaction: &mut PgConnection, wait: Duration) -> Result<Found, Failure> {
+        let sql = format!(
+            "SELECT current_setting('transaction_isolation') AS isolation, \
+             current_setting('lock_timeout') AS lock_timeout; \
+             SAVEPOINT {SAVEPOINT}; SELECT set_config('lock_timeout', '{}', true)",
+            wait.as_millis().max(1)
+        );
+        let rows = self.say_in(transaction, sql).await?;
+        let row = rows.first();
+        let row = row.ok_or_else(|| Failure::unexpected("the settings of a transaction"))?;
+        Ok(Found {
+            isolation: get(row, "isolation")?,
+            lock_timeout: get(row, "lock_timeout")?,
+        })
+    }
+
+    /// Ends a try and keeps what it did. What was set in a savepoint outlasts its release.
+    async fn keep(&self, transaction: &mut PgConnection, found: &Found) -> Result<(), Failure> {
+        let setting = found.lock_timeout.replace('\'', "''");
+        let sql = format!(
+            "SELECT set_config('lock_timeout', '{setting}', true); RELEASE SAVEPOINT {SAVEPOINT}"
+        );
+        self.say_in(transaction, sql).await.map(drop)
+    }
+
+    /// Ends a try as if it had not been made.
+    async fn undo(&self, transaction: &mut PgConnection) -> Result<(), Failure> {
+        let sql = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}; RELEASE SAVEPOINT {SAVEPOINT}");
+        self.say_in(transaction, sql).await.map(drop)
+    }
+
+    /// Says in the user's transaction what has no parameters.
+    async fn say_in(
+        &self,
+        transaction: &mut PgConnection,
+        sql: String,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let said = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(transaction);
+        self.in_time(said).await
+    }
+
     /// Runs a statement in the user's transaction.
     async fn ask_in(
         &self,
@@ -285,18 +367,48 @@ impl PostgresBackend {
         statement: &Arc<str>,
         args: &[Arg],
     ) -> Result<Vec<PgRow>, Failure> {
-        let answer = if self.store.written_out {
-            let sql = AssertSqlSafe(written_out(statement, args));
-            sqlx::raw_sql(sql).fetch_all(transaction).await
-        } else {
-            let sql = AssertSqlSafe(Arc::clone(statement));
-            sqlx::query_with(sql, bound(args)?)
-                .fetch_all(transaction)
-                .await
-        };
-        answer.map_err(|error| Failure::sending(error, &self.store.at))
+        if self.store.written_out {
+            return self.say_in(transaction, written_out(statement, args)).await;
+        }
+        let sql = AssertSqlSafe(Arc::clone(statement));
+        let asked = sqlx::query_with(sql, bound(args)?).fetch_all(transaction);
+        self.in_time(asked).await
+    }
+
+    async fn in_time(
+        &self,
+        asked: impl Future<Output = Result<Vec<PgRow>, sqlx::Error>> + Send,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let limit = self.store.request_timeout;
+        match self.store.within(limit, asked).await {
+            Some(answer) => answer.map_err(|error| Failure::sending(error, &self.store.at)),
+            None => Err(Failure::no_answer(&self.store.at, limit)),
+        }
     }
 }
+
+/// What a try to lock in a transaction came to.
+enum Tried {
+    /// When to try again.
+    Refused(Duration),
+    Taken(FencingToken, Previous),
+}
+
+/// What the user's transaction is set to.
+struct Found {
+    isolation: String,
+    lock_timeout: String,
+}
+
+fn isolated(isolation: &str) -> Failure {
+    Failure::invalid(format!(
+        "the transaction is {}, in which it would never see that the lock became free; begin it as \
+         READ COMMITTED",
+        isolation.to_uppercase()
+    ))
+}
+
+const SAVEPOINT: &str = "lock_postgres_try";
 
 /// For how long the record of a name without a value is kept: as for any plain lock.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);

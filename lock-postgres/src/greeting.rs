@@ -1,8 +1,10 @@
 //! The first word with the server: what it is, and whether a pooler stands between.
 
+use std::time::Duration;
+
 use lock_core::{Clock, Durability};
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
 
 use crate::answers::get;
 use crate::config::PostgresOptions;
@@ -57,7 +59,7 @@ const MARK: &str = "lock_postgres.client";
 
 async fn open(
     options: &PgConnectOptions,
-    limit: std::time::Duration,
+    limit: Duration,
     clock: &dyn Clock,
     at: &At,
 ) -> Result<Result<PgConnection, sqlx::Error>, Failure> {
@@ -79,23 +81,42 @@ pub(crate) struct Facts {
     synchronous_commit: String,
     fsync: bool,
     standbys: bool,
+    /// What a transaction is that does not say.
+    isolation: String,
     /// What the client said of itself when it connected; a pooler loses it.
     mark: Option<String>,
 }
 
+impl Greeting {
+    /// Ends the errand.
+    pub(crate) async fn end(self, clock: &dyn Clock) {
+        drop(within(clock, FAREWELL, self.connection.close()).await);
+    }
+}
+
+/// For how long to wait until the server has heard that a connection ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// PostgreSQL takes READ UNCOMMITTED for the same.
+pub(crate) fn is_read_committed(isolation: &str) -> bool {
+    matches!(isolation, "read committed" | "read uncommitted")
+}
+
 impl Facts {
-    async fn ask(connection: &mut PgConnection, at: &At) -> Result<Self, Failure> {
+    pub(crate) async fn ask(connection: &mut PgConnection, at: &At) -> Result<Self, Failure> {
         let sql = "SELECT current_setting('server_version_num')::bigint AS version, \
                    pg_is_in_recovery() AS recovering, \
                    current_setting('transaction_read_only')::boolean AS read_only, \
                    current_setting('synchronous_commit') AS synchronous_commit, \
                    current_setting('fsync')::boolean AS fsync, \
                    current_setting('synchronous_standby_names') <> '' AS standbys, \
+                   current_setting('transaction_isolation') AS isolation, \
                    current_setting('lock_postgres.client', true) AS mark";
         let row = sqlx::raw_sql(sql)
             .fetch_one(connection)
             .await
-            .map_err(|error| Failure::sending(error, at))?;
+            // Behind a pooler the server itself is reached only now.
+            .map_err(|error| Failure::connecting(error, at))?;
         Ok(Self {
             version: get(&row, "version")?,
             recovering: get(&row, "recovering")?,
@@ -103,6 +124,7 @@ impl Facts {
             synchronous_commit: get(&row, "synchronous_commit")?,
             fsync: get(&row, "fsync")?,
             standbys: get(&row, "standbys")?,
+            isolation: get(&row, "isolation")?,
             mark: get(&row, "mark")?,
         })
     }
@@ -124,6 +146,25 @@ impl Facts {
             )));
         }
         Ok(())
+    }
+
+    /// Whether a transaction that does not say otherwise is what the steps are written for. In another
+    /// they would be right as well, but often undone because of each other.
+    pub(crate) fn read_committed(&self) -> bool {
+        is_read_committed(&self.isolation)
+    }
+
+    /// Refuses connections on which steps would run in another isolation.
+    pub(crate) fn check_isolation(&self, at: &At, whose: &str) -> Result<(), Failure> {
+        if self.read_committed() {
+            return Ok(());
+        }
+        Err(Failure::invalid(format!(
+            "{} begins the transactions of {whose} as {}, and the steps of a lock take READ COMMITTED; \
+             set default_transaction_isolation to 'read committed' for this user",
+            at.server,
+            self.isolation.to_uppercase()
+        )))
     }
 
     /// What survives: what reached the disk, and what a standby confirmed.

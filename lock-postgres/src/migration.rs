@@ -4,12 +4,16 @@
 //! 1. A migration that was published is never changed; what is new is a migration of its own.
 //! 2. Processes that start at once take turns by an advisory lock that ends with the transaction.
 
+use std::time::Duration;
+
+use lock_core::Clock;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use crate::answers::get;
 use crate::error::{At, Failure};
 use crate::statements::Table;
+use crate::store::within;
 
 const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("sql/0001_records.sql"))];
 
@@ -18,7 +22,7 @@ pub(crate) const VERSION: i64 = 1;
 
 /// The statements that make the table, as one script for a tool of the user's own.
 pub(crate) fn script(table: &Table) -> String {
-    let mut script = format!("BEGIN;\n{};\n", versions(table));
+    let mut script = format!("{BEGIN};\n{};\n", versions(table));
     for (version, sql) in MIGRATIONS {
         script.push_str(&filled(sql, table));
         script.push_str(&format!("{};\n", recorded(*version, table)));
@@ -27,16 +31,42 @@ pub(crate) fn script(table: &Table) -> String {
     script
 }
 
-/// Brings the table to the present version; does nothing if it is there.
+/// What one who migrated before this transaction did must be seen in it.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// Brings the table to the present version; does nothing if it is there. Waits as long as this for
+/// other sessions, and ten times as long for the server to do it.
 pub(crate) async fn apply(
     connection: &mut PgConnection,
     table: &Table,
     at: &At,
+    clock: &dyn Clock,
+    patience: Duration,
+) -> Result<(), Failure> {
+    let limit = patience.saturating_mul(10);
+    match within(clock, limit, run(connection, table, at, patience)).await {
+        Some(Err(failure)) if failure.pinned => Err(Failure::unavailable(format!(
+            "another session migrates the table {} as well, or keeps it locked, and did not end \
+             within {} ms; try again when it has",
+            at.records,
+            patience.as_millis()
+        ))),
+        Some(answer) => answer,
+        None => Err(Failure::no_answer(at, limit)),
+    }
+}
+
+async fn run(
+    connection: &mut PgConnection,
+    table: &Table,
+    at: &At,
+    patience: Duration,
 ) -> Result<(), Failure> {
     let sending = |error| Failure::sending(error, at);
-    let mut transaction = connection.begin().await.map_err(sending)?;
+    let mut transaction = connection.begin_with(BEGIN).await.map_err(sending)?;
+    let wait = format!("SET LOCAL lock_timeout = {}", patience.as_millis());
     let lock = format!("SELECT pg_advisory_xact_lock({})", key(&table.records()));
-    for sql in [lock, versions(table)] {
+    for sql in [wait, lock, versions(table)] {
         execute(&mut transaction, sql, at).await?;
     }
     let present = present(&mut transaction, table, at).await?;
@@ -52,8 +82,21 @@ pub(crate) async fn check(
     connection: &mut PgConnection,
     table: &Table,
     at: &At,
+    clock: &dyn Clock,
+    limit: Duration,
 ) -> Result<(), Failure> {
-    match present(connection, table, at).await? {
+    let present = within(clock, limit, present(connection, table, at)).await;
+    // It was only read.
+    let silent = || {
+        Failure::unavailable(format!(
+            "{} did not tell the version of the table {} within {} ms; does another session keep it \
+             locked?",
+            at.server,
+            at.records,
+            limit.as_millis()
+        ))
+    };
+    match present.ok_or_else(silent)?? {
         VERSION => Ok(()),
         older if older < VERSION => Err(Failure::invalid(format!(
             "the table {} has version {older}, and this lock-postgres works with {VERSION}; run \

@@ -4,6 +4,8 @@
 //! 1. A connection on which a statement has not ended is never used again: it is closed.
 //! 2. Nothing is kept on a connection between two statements.
 //! 3. Renewals have connections of their own, so that no other use of the pool holds them up.
+//! 4. Of each kind of connections at most one waits long for a row that another transaction keeps, so
+//!    that many such rows do not take all of them.
 
 use std::fmt;
 use std::future::Future;
@@ -15,9 +17,10 @@ use sqlx::AssertSqlSafe;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgRow, Postgres};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
-use crate::answers::Judged;
-use crate::error::{At, Failure};
+use crate::answers::{Judged, kept};
+use crate::error::{At, Failure, leaves_the_session};
 use crate::statements::{Arg, Statements, bound, written_out};
 
 /// Runs statements.
@@ -29,6 +32,10 @@ pub(crate) struct Store {
     pub(crate) at: At,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) request_timeout: Duration,
+    /// The turn to wait long for a row on one of the shared connections.
+    pub(crate) shared_wait: Semaphore,
+    /// The same on one of those for renewals.
+    pub(crate) care_wait: Semaphore,
     /// Statements are written out whole, because a pooler gives each another connection.
     pub(crate) written_out: bool,
     /// A connection that is given up wants a runtime, also where it is dropped outside of one.
@@ -40,6 +47,15 @@ pub(crate) struct Store {
 pub(crate) enum Lane {
     Care,
     Shared,
+}
+
+/// How long a step waits for a row that another transaction keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Shortly, and longer when its turn to do so has come.
+    Long,
+    /// Shortly where another transaction has the row: it can be asked again.
+    Short,
 }
 
 impl Store {
@@ -95,16 +111,50 @@ impl Store {
                 .fetch_all(&mut **connection)
                 .await
         };
-        busy.ended = matches!(&answer, Ok(_) | Err(sqlx::Error::Database(_)));
+        busy.ended = answer.as_ref().err().is_none_or(leaves_the_session);
         answer.map_err(|error| Failure::sending(error, &self.at))
     }
 
-    /// Runs a step until the row that it judged is the row that it changed.
+    /// Runs a step until the row that it judged is the row that it changed. The wait for the row
+    /// follows as the last of its parameters.
     pub(crate) async fn step<T>(
         &self,
         statement: &Arc<str>,
-        args: &[Arg],
+        mut args: Vec<Arg>,
+        patience: Patience,
         read: impl Fn(&[PgRow]) -> Result<Judged<T>, Failure> + Send + Sync,
+    ) -> Result<T, Failure> {
+        args.push(row_wait(self.short_wait()));
+        match self.step_once(statement, &args, &read).await {
+            Err(failure) if failure.pinned => {
+                if patience == Patience::Short && self.is_kept(&args).await? {
+                    return Err(failure);
+                }
+            }
+            answer => return answer,
+        }
+        let limit = self.long_wait();
+        let Some(Ok(_turn)) = self.within(limit, self.shared_wait.acquire()).await else {
+            return Err(Failure::pinned());
+        };
+        args.pop();
+        args.push(row_wait(self.long_wait()));
+        self.step_once(statement, &args, &read).await
+    }
+
+    /// Whether another transaction has the row of the name, which is the first parameter. What was
+    /// waited for may have been something else: the end of the table, or a row that is just being made.
+    async fn is_kept(&self, args: &[Arg]) -> Result<bool, Failure> {
+        let name = args.get(..1).unwrap_or_default();
+        let rows = self.ask(Lane::Shared, &self.statements.kept, name).await?;
+        kept(&rows)
+    }
+
+    async fn step_once<T>(
+        &self,
+        statement: &Arc<str>,
+        args: &[Arg],
+        read: &(impl Fn(&[PgRow]) -> Result<Judged<T>, Failure> + Send + Sync),
     ) -> Result<T, Failure> {
         for _ in 0..AGAIN_MAX {
             let rows = self.ask(Lane::Shared, statement, args).await?;
@@ -117,11 +167,16 @@ impl Store {
         ))
     }
 
-    /// How long a statement waits at the server for a row that another transaction has. A statement
-    /// whose client is gone ends with it, too.
-    pub(crate) fn row_wait(&self) -> Arg {
+    /// How long a statement waits at the server for a row that another transaction has, at first.
+    pub(crate) fn short_wait(&self) -> Duration {
+        self.long_wait().min(SHORT_WAIT)
+    }
+
+    /// How long it waits there when its turn to do so has come. A statement whose client is gone ends
+    /// with it, too.
+    pub(crate) fn long_wait(&self) -> Duration {
         let half = self.request_timeout / 2;
-        Arg::Text(half.as_millis().clamp(1, 1000).to_string())
+        half.clamp(Duration::from_millis(1), LONG_WAIT)
     }
 
     pub(crate) async fn within<F: Future + Send>(
@@ -175,6 +230,16 @@ impl Drop for Busy {
         }
     }
 }
+
+/// The wait for a row as a parameter: whole milliseconds, and not 0, which would be for ever.
+pub(crate) fn row_wait(length: Duration) -> Arg {
+    Arg::Text(length.as_millis().max(1).to_string())
+}
+
+/// What a step waits for a row at first: many times what a step keeps one.
+pub(crate) const SHORT_WAIT: Duration = Duration::from_millis(50);
+
+const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// How often a step is sent when its row changes under it. Only the first grants of a name that
 /// many ask for at once meet this at all.

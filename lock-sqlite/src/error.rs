@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! 1. Until COMMIT was asked for nothing is applied: a transaction that is left is rolled back.
-//! 2. Where COMMIT failed otherwise than by an answer that SQLite rolls back after, the effect is
-//!    `Unknown`.
+//! 2. Where COMMIT failed otherwise than because others use the file, the effect is `Unknown`: the
+//!    frames of the transaction may stand in the log all the same.
 
 use std::time::Duration;
 
@@ -160,8 +160,8 @@ impl Failure {
             IOERR => Self::unavailable(format!("reading or writing {at} failed")),
             _ => Self::invalid(format!("SQLite refused a statement on {at}")),
         };
-        // SQLite has rolled back, or will: https://www.sqlite.org/lang_transaction.html
-        let definite = matches!(code, BUSY | LOCKED | FULL | NOMEM | READONLY);
+        // Before it wrote anything. What fails later, such as the sync, may have reached the log.
+        let definite = matches!(code, BUSY | LOCKED);
         if phase == Phase::Committing && !definite {
             failure.effect = Effect::Unknown;
         }

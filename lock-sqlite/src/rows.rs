@@ -364,3 +364,6 @@ pub(crate) fn signed(number: u64) -> i64 {
 fn unsigned(number: i64) -> Result<u64, Failure> {
     u64::try_from(number).map_err(|e| Failure::spoilt("a negative number").because(e))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ CREATE TABLE locks (
   forget_at_us INTEGER,                   -- by the wall clock; NULL is never
   UNIQUE (namespace, name)
 ) STRICT;
+-- So that whoever looks for names to forget does not read them all.
+CREATE INDEX locks_to_forget ON locks (forget_at_us) WHERE forget_at_us IS NOT NULL;
 -- Apart, so that a renewal does not write the value again.
 CREATE TABLE states (
   lock_id INTEGER PRIMARY KEY,

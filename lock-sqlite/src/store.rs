@@ -30,7 +30,6 @@ pub(crate) trait Step: Send + 'static {
     const WRITES: bool;
     /// Whether it is on the disk before it is acknowledged. What ends with the boot need not be.
     const SYNCS: bool = true;
-
     /// Whether it goes before the steps that wait: a lease in use is lost if its renewal is late.
     const URGENT: bool = false;
 

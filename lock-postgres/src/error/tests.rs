@@ -1,14 +1,29 @@
 use lock_core::{Effect, Error, ErrorKind};
 
-use super::{At, by_code};
+use super::{At, by_code, ended};
 
-fn error(code: &str) -> Error {
-    let at = At {
+fn at() -> At {
+    At {
         server: "postgres://127.0.0.1:5432/shop".to_owned(),
         records: "\"lock_records\"".to_owned(),
         migrations: "\"lock_records_migrations\"".to_owned(),
-    };
-    by_code(code, "what the server says", &at).into()
+    }
+}
+
+fn error(code: &str) -> Error {
+    by_code(code, "what the server says", &at()).into()
+}
+
+#[test]
+fn a_statement_whose_session_was_ended_may_have_been_applied() {
+    for code in [
+        "08P01", "08006", "58000", "57P01", "25P04", "26000", "42P01", "XX000", "",
+    ] {
+        let failure = ended(code, "what the server says", &at());
+        let error = Error::from(failure);
+        let (kind, effect) = (ErrorKind::Unavailable, Effect::Unknown);
+        assert_eq!((error.kind(), error.effect()), (kind, effect), "{code}");
+    }
 }
 
 #[test]
@@ -35,7 +50,6 @@ fn each_refusal_has_its_kind_and_its_remedy() {
             Effect::NotApplied,
             "statement_timeout",
         ),
-        ("57P01", ErrorKind::Unavailable, Effect::Unknown, "ended"),
         (
             "57P03",
             ErrorKind::Unavailable,

@@ -7,8 +7,9 @@ use lock_core::{
     DistributedMutex, ErrorKind, LockBackend, LockClient, LockOptions, LossCause, Previous,
 };
 use lock_postgres::{FenceExt, LockInExt};
+use lock_testkit::service::PgBouncerOptions;
 use lock_testkit::{Fault, FaultyBackend, StepKind};
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use crate::server::Server;
 use crate::{PATIENCE, asks, granted, name, owner, refused, ttl, until};
@@ -288,4 +289,182 @@ async fn a_waiter_is_woken_when_the_transaction_that_had_the_lock_commits() {
         .unwrap()
         .unwrap();
     assert_eq!(next.previous(), Previous::Released);
+}
+
+/// What a transaction is set to wait for a row.
+async fn lock_timeout(connection: &mut sqlx::PgConnection) -> String {
+    let timeout = sqlx::query_scalar("SELECT current_setting('lock_timeout')");
+    timeout.fetch_one(connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_refused_lock_in_a_transaction_keeps_no_row() {
+    let bank = Bank::open().await;
+    let mutex = bank.mutex(LockOptions::default()).await;
+    let other = bank.server.backend().await;
+    let first = asks("accounts", owner());
+    granted(&other, &first).await;
+    other.release(&name("accounts"), first.owner).await.unwrap();
+
+    // Somebody is just being granted the lock: the try waits for the row, and then is refused by it.
+    let mut grants = bank.pool.begin().await.unwrap();
+    let grant = "UPDATE lock_records SET changes = changes + 1, token = token + 1, ended = NULL, \
+                 last_token = last_token + 1, expires = clock_timestamp() + interval '1h', owner = decode(repeat('00', 15) || '07', 'hex')";
+    sqlx::query(grant).execute(&mut *grants).await.unwrap();
+    let mut tx = bank.pool.begin().await.unwrap();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    let waiting = async {
+        until(|| async { (bank.server.value(waits).await == "1").then_some(()) }).await;
+        grants.commit().await.unwrap();
+    };
+    let taking = mutex.lock_in(&mut tx, Duration::from_secs(5));
+    let (taken, ()) = tokio::join!(taking, waiting);
+    assert_eq!(taken.unwrap_err().kind(), ErrorKind::Timeout);
+
+    // The transaction goes on, and its holder releases the lock.
+    let holder = lock_core::OwnerId::from_bits(7);
+    let released = other.release(&name("accounts"), holder).await.unwrap();
+    assert_eq!(released, lock_core::Release::Released);
+    granted(&other, &asks("accounts", owner())).await;
+    move_money(&mut tx).await;
+    tx.commit().await.unwrap();
+    assert_eq!(bank.balances().await, "90 110");
+}
+
+#[tokio::test]
+async fn a_lock_in_a_transaction_waits_no_longer_than_it_may_and_leaves_the_settings_alone() {
+    let bank = Bank::open().await;
+    let mutex = bank.mutex(LockOptions::default()).await;
+    let first = asks("accounts", owner());
+    let other = bank.server.backend().await;
+    granted(&other, &first).await;
+    other.release(&name("accounts"), first.owner).await.unwrap();
+    let mut keeps = bank.pool.begin().await.unwrap();
+    let keep = "SELECT FROM lock_records FOR UPDATE";
+    sqlx::query(keep).execute(&mut *keeps).await.unwrap();
+
+    let mut tx = bank.pool.begin().await.unwrap();
+    let set = sqlx::query("SET LOCAL lock_timeout = '1h'");
+    set.execute(&mut *tx).await.unwrap();
+    let refused = mutex.lock_in(&mut tx, Duration::from_millis(100));
+    let refused = tokio::time::timeout(PATIENCE, refused).await.unwrap();
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(lock_timeout(&mut tx).await, "1h");
+    keeps.rollback().await.unwrap();
+    let mut lock = mutex.lock_in(&mut tx, PATIENCE).await.unwrap();
+    assert_eq!(lock_timeout(&mut lock).await, "1h");
+    move_money(&mut lock).await;
+    tx.commit().await.unwrap();
+    assert_eq!(bank.balances().await, "90 110");
+}
+
+#[tokio::test]
+async fn a_fence_waits_for_a_row_within_its_bound_and_leaves_the_settings_alone() {
+    let bank = Bank::open().await;
+    let backend = bank
+        .server
+        .options()
+        .request_timeout(Duration::from_millis(600));
+    let client = LockClient::new(backend.connect().await.unwrap());
+    let guard = client
+        .mutex::<()>("accounts")
+        .unwrap()
+        .lock()
+        .await
+        .unwrap();
+    let mut tx = bank.pool.begin().await.unwrap();
+    let set = sqlx::query("SET LOCAL lock_timeout = '1h'");
+    set.execute(&mut *tx).await.unwrap();
+    guard.fence(&mut tx).await.unwrap();
+    assert_eq!(lock_timeout(&mut tx).await, "1h");
+    tx.commit().await.unwrap();
+
+    let mut keeps = bank.pool.begin().await.unwrap();
+    let keep = "SELECT FROM lock_records FOR UPDATE";
+    sqlx::query(keep).execute(&mut *keeps).await.unwrap();
+    let mut tx = bank.pool.begin().await.unwrap();
+    let fenced = tokio::time::timeout(PATIENCE, guard.fence(&mut tx))
+        .await
+        .unwrap();
+    assert_eq!(fenced.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_transaction_that_sees_the_past_is_never_fenced_or_locked_by_it() {
+    let bank = Bank::open().await;
+    let backend = bank.server.backend().await;
+    let mutex = bank.mutex(LockOptions::default()).await;
+    let mut tx = bank
+        .pool
+        .begin_with("BEGIN ISOLATION LEVEL READ UNCOMMITTED")
+        .await
+        .unwrap();
+    // Which is READ COMMITTED in this server.
+    let lock = mutex.lock_in(&mut tx, PATIENCE).await.unwrap();
+    drop(lock);
+    tx.commit().await.unwrap();
+    for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
+        let guard = mutex.lock().await.unwrap();
+        let begin = format!("BEGIN ISOLATION LEVEL {isolation}");
+        let begin = || bank.pool.begin_with(sqlx::AssertSqlSafe(begin.clone()));
+        let mut tx = begin().await.unwrap();
+        guard.fence(&mut tx).await.unwrap();
+        tx.rollback().await.unwrap();
+
+        let mut tx = begin().await.unwrap();
+        // It sees the lease as it is now, and goes on to do so.
+        let look = sqlx::query("SELECT FROM lock_records");
+        look.execute(&mut *tx).await.unwrap();
+        backend.force_release(&name("accounts")).await.unwrap();
+        let next = asks("accounts", owner());
+        granted(&backend, &next).await;
+        guard.fence(&mut tx).await.unwrap_err();
+        drop(tx);
+        drop(guard);
+        backend
+            .release(&name("accounts"), next.owner)
+            .await
+            .unwrap();
+
+        let mut tx = begin().await.unwrap();
+        let error = mutex.lock_in(&mut tx, PATIENCE).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("READ COMMITTED"), "{error}");
+        move_money(&mut tx).await;
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(bank.balances().await, "80 120");
+}
+
+#[tokio::test]
+async fn a_fence_and_a_lock_in_a_transaction_work_behind_a_transaction_pooler() {
+    let bank = Bank::open().await;
+    let pooler = PgBouncerOptions::new(&bank.server).pool_size(4);
+    let pooler = pooler.start().await.unwrap();
+    let backend = crate::server::options(pooler.url())
+        .connect()
+        .await
+        .unwrap();
+    let mutex = LockClient::new(backend).mutex::<()>("accounts").unwrap();
+    let through: PgConnectOptions = pooler.url().parse().unwrap();
+    let through = through.extra_float_digits(None).statement_cache_capacity(0);
+    let pool = PgPoolOptions::new().connect_with(through).await.unwrap();
+    let other = bank.server.backend().await;
+    let change = "UPDATE accounts SET balance = balance + 1 WHERE id = 1";
+
+    let guard = mutex.lock().await.unwrap();
+    let mut tx = pool.begin().await.unwrap();
+    guard.fence(&mut tx).await.unwrap();
+    sqlx::raw_sql(change).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = pool.begin().await.unwrap();
+    let in_vain = mutex.lock_in(&mut tx, Duration::from_millis(100)).await;
+    assert_eq!(in_vain.unwrap_err().kind(), ErrorKind::Timeout);
+    guard.release().await.unwrap();
+    let mut lock = mutex.lock_in(&mut tx, PATIENCE).await.unwrap();
+    sqlx::raw_sql(change).execute(&mut *lock).await.unwrap();
+    refused(&other, &asks("accounts", owner())).await;
+    tx.commit().await.unwrap();
+    granted(&other, &asks("accounts", owner())).await;
+    assert_eq!(bank.balances().await, "102 100");
 }

@@ -14,6 +14,7 @@ mod line;
 mod migrations;
 mod pooler;
 mod server;
+mod settings;
 mod steps;
 mod takers;
 mod waiting;

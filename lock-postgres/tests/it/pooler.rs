@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use lock_core::{ErrorKind, LockBackend, LockClient, LockOptions, Renewal};
+use lock_core::{Effect, ErrorKind, LockBackend, LockClient, LockOptions, Renewal};
 use lock_testkit::service::{PgBouncerOptions, PostgresServerOptions};
 
 use crate::server::{Server, options};
-use crate::{asks, commits, granted, is_committed, name, owner, refused, renewed, state};
+use crate::{asks, commits, granted, is_committed, name, owner, refused, renewed, state, until};
 
 #[tokio::test]
 async fn the_steps_work_behind_a_transaction_pooler_and_say_that_they_cannot_be_woken() {
@@ -95,4 +95,70 @@ async fn clients_behind_a_transaction_pooler_take_turns_and_lose_no_update() {
     }
     let guard = clients[0].mutex::<u32>("m").unwrap().lock().await.unwrap();
     assert_eq!(*guard, 80);
+}
+
+#[tokio::test]
+async fn a_commit_whose_server_died_behind_the_pooler_may_have_been_applied() {
+    let server = Server::start().await;
+    let pooler = PgBouncerOptions::new(&server).start().await.unwrap();
+    let backend = Arc::new(options(pooler.url()).connect().await.unwrap());
+    let request = asks("x", owner());
+    let grant = granted(&backend, &request).await;
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+                'BEGIN PERFORM pg_sleep(600); RETURN NEW; END'";
+    server.say(slow).await;
+    let trigger =
+        "CREATE TRIGGER slow BEFORE UPDATE ON lock_records FOR EACH ROW EXECUTE FUNCTION slow()";
+    server.say(trigger).await;
+    let commit = commits("x", request.owner, &grant, 1, "1");
+    let asking = Arc::clone(&backend);
+    let answer = tokio::spawn(async move { asking.commit(&commit).await });
+    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    until(|| async { (server.value(sleeps).await == "1").then_some(()) }).await;
+    server.kill().await.unwrap();
+    let error = answer.await.unwrap().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unavailable, Effect::Unknown),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_commit_whose_session_was_ended_may_have_been_applied_and_its_connection_is_not_used_again()
+ {
+    let server = Server::start().await;
+    let backend = Arc::new(server.options().max_connections(1).connect().await.unwrap());
+    let request = asks("x", owner());
+    let grant = granted(&backend, &request).await;
+    let mut holds = sqlx::PgPool::connect(server.url())
+        .await
+        .unwrap()
+        .begin()
+        .await
+        .unwrap();
+    let lock = "SELECT FROM lock_records FOR UPDATE";
+    sqlx::query(lock).execute(&mut *holds).await.unwrap();
+    let commit = commits("x", request.owner, &grant, 1, "1");
+    let asking = Arc::clone(&backend);
+    let answer = tokio::spawn(async move {
+        loop {
+            match asking.commit(&commit).await {
+                // The wait for the row was over before the session was ended.
+                Err(error) if error.effect() == Effect::NotApplied => {}
+                answer => return answer,
+            }
+        }
+    });
+    let end =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    until(|| async { (server.value(end).await == "t").then_some(()) }).await;
+    let error = answer.await.unwrap().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unavailable, Effect::Unknown),
+        "{error}"
+    );
+    holds.rollback().await.unwrap();
+    granted(&backend, &asks("y", owner())).await;
 }

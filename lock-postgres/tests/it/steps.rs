@@ -417,3 +417,23 @@ async fn names_are_independent_whatever_bytes_they_hold() {
         );
     }
 }
+
+#[tokio::test]
+async fn rows_whose_time_has_come_are_all_taken_away_though_they_are_many() {
+    let server = Server::start().await;
+    let backend = server.backend().await;
+    let many = "INSERT INTO lock_records (name, changes, last_token, forget_at) \
+                SELECT n::text, 1, 1, '-infinity' FROM generate_series(1, 3500) n";
+    server.say(many).await;
+    granted(&backend, &asks("kept", owner())).await;
+    // The client looks for them each 15 minutes.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(16 * 60)).await;
+    tokio::time::resume();
+    crate::until(|| async {
+        let names = server.value("SELECT string_agg(name, ' ') FROM lock_records");
+        let names = names.await;
+        (names == "kept").then_some(())
+    })
+    .await;
+}

@@ -88,3 +88,48 @@ async fn a_row_that_is_forgotten_while_many_ask_is_granted_to_one() {
         assert!(granted <= 2, "{granted}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_ask_at_once_one_is_granted_whatever_isolation_the_database_has() {
+    let server = Server::start().await;
+    for isolation in ["repeatable read", "serializable"] {
+        server
+            .say(&format!(
+                "ALTER DATABASE postgres SET default_transaction_isolation = '{isolation}'"
+            ))
+            .await;
+        server.options().migrate().await.unwrap();
+        let backend = takers(&server, 32).await;
+        for round in 0..5 {
+            let lock = format!("{isolation}-{round}");
+            assert_eq!(tokens(&all_ask(&backend, &lock).await).len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_waited_for_something_else_than_the_row_is_not_refused() {
+    let server = Server::start().await;
+    let backend = Arc::new(server.backend().await);
+    let timeouts = || async { server.log().await.matches("lock timeout").count() };
+    let pool = sqlx::PgPool::connect(server.url()).await.unwrap();
+    for round in 0..20 {
+        // Somebody is just making the row, and does not in the end.
+        let lock = format!("new-{round}");
+        let mut makes = pool.begin().await.unwrap();
+        let row = "INSERT INTO lock_records (name, changes, last_token) VALUES ($1, 1, 1)";
+        let row = sqlx::query(row).bind(&lock);
+        row.execute(&mut *makes).await.unwrap();
+        let (before, backend) = (timeouts().await, Arc::clone(&backend));
+        let asking = tokio::spawn(async move { backend.acquire(&asks(&lock, owner())).await });
+        until(|| async { (timeouts().await > before).then_some(()) }).await;
+        makes.rollback().await.unwrap();
+        match asking.await.unwrap().unwrap() {
+            Acquisition::Granted(_) => return,
+            // The machine was too busy: the second wait was over as well.
+            Acquisition::Refused(_) => {}
+            other => panic!("expected a grant, got {other:?}"),
+        }
+    }
+    panic!("no attempt was granted");
+}

@@ -42,7 +42,8 @@ if value == owner and holder == owner and not ended and reserved_for ~= owner th
   -- The same grant again: the reply was lost.
   redis.call('PEXPIRE', lock, ttl_ms)
 else
-  if holder and holder ~= owner then
+  if holder then
+    -- Its own lease that ran out is no better than another's.
     previous = ended or ('A' .. holder .. ':' .. token)
   end
   token = whole(math.max(now, last + 1))

@@ -43,7 +43,9 @@ async fn a_new_grant_of_the_same_owner_does_not_revive_its_old_token() {
     server.say::<i64>(&["DEL", "x"]).await;
     let new = granted(&backend, &request).await;
     assert!(new.token > old.token);
-    assert_eq!(new.previous, Previous::First);
+    // The key that ended is not told from one that somebody deleted.
+    let (owner, token) = (request.owner, old.token);
+    assert_eq!(new.previous, Previous::Abandoned { owner, token });
     let lost = renewed(&backend, "x", request.owner, old.token).await;
     assert!(matches!(lost, Renewal::Lost { .. }));
     assert!(!is_committed(

@@ -40,6 +40,10 @@ pub(super) const CASES: &[Case] = &[
         after_expiry
     ),
     case!(
+        "steps/a-lease-after-an-expiry-says-abandoned-to-its-own-owner-too",
+        after_own_expiry
+    ),
+    case!(
         "steps/a-lease-after-a-forced-release-says-forced",
         after_force
     ),
@@ -215,6 +219,28 @@ async fn after_expiry(stage: Stage) -> Ran {
     let (_, grant) = hand.next("x").await?;
     let (owner, token) = (request.owner, old.token);
     previous_is(&grant, Previous::Abandoned { owner, token })?;
+    HOLDS
+}
+
+/// The same owner asks again when its lease has run out, with nobody in between.
+async fn after_own_expiry(stage: Stage) -> Ran {
+    let hand = stage.hand().await?;
+    let (mut request, first) = hand.lapsed("x").await?;
+    request.ttl = lock_core::Ttl::new(LONG)?;
+    let (owner, token) = (request.owner, first.token);
+    let expected = Previous::Abandoned { owner, token };
+    let second = hand.granted(&request).await?;
+    ensure(second.token > token, || {
+        format!("token {} was granted after {token}", second.token)
+    })?;
+    previous_is(&second, expected)?;
+    // The same grant again says the same.
+    let again = hand.granted(&request).await?;
+    same("the token granted again", &again.token, &second.token)?;
+    previous_is(&again, expected)?;
+    hand.released(&request).await?;
+    let (_, next) = hand.next("x").await?;
+    previous_is(&next, Previous::Released)?;
     HOLDS
 }
 
