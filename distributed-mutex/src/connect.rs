@@ -41,13 +41,14 @@ pub async fn connect(url: &str) -> Result<LockClient, Error> {
 /// Makes clients by URL: with schemes of other crates, and with promises that a store has to make.
 ///
 /// Every URL may have the options of [`LockOptions`](lock_core::LockOptions), `ttl`,
-/// `renew_interval`, `drift_allowance`, `request_timeout`, `patience`, `poll_min`, `poll_max`,
-/// `forget_after` (or `never`), `max_state_bytes` and `label`; `require`, a list of
-/// [`Requirement`]s with commas between. Besides, a `memory:` URL may have `namespace`, a `sqlite:` URL
-/// `namespace`, `claim_time` and `busy_timeout`, a `redis:` URL `namespace`, `claim_time` and
-/// `connect_timeout`, and a `postgres:` URL `schema`, `table`, `migrate` (`true` or `false`), `sslmode`,
-/// `max_connections`, `claim_time` and `connect_timeout`. Lengths of time are whole numbers with a unit: `500ms`, `10s`, `2m`, `1h`, `1d`. In values `%XX` is decoded. What is
-/// unknown is refused.
+/// `renew_interval`, `drift_allowance`, `request_timeout`, `patience`, `handover_max`,
+/// `handover_time`, `poll_min`, `poll_max`, `forget_after` (or `never`), `max_state_bytes` and
+/// `label`; `require`, a list of [`Requirement`]s with commas between. Besides, a `memory:` URL may
+/// have `namespace`, a `sqlite:` URL `namespace`, `claim_time` and `busy_timeout`, a `redis:` URL
+/// `namespace`, `claim_time` and `connect_timeout`, and a `postgres:` URL `schema`, `table`,
+/// `migrate` (`true` or `false`), `sslmode`, `max_connections`, `claim_time` and `connect_timeout`.
+/// Lengths of time are whole numbers with a unit: `500ms`, `10s`, `2m`, `1h`, `1d`. In values `%XX`
+/// is decoded. What is unknown is refused.
 ///
 /// Each `memory:` is a store of its own, so a namespace changes nothing there.
 ///

@@ -9,9 +9,11 @@ use crate::requirement::Requirement;
 use crate::url::{StoreUrl, invalid};
 
 /// What every URL may say.
-pub(crate) const CLIENT_OPTIONS: [&str; 11] = [
+pub(crate) const CLIENT_OPTIONS: [&str; 13] = [
     "drift_allowance",
     "forget_after",
+    "handover_max",
+    "handover_time",
     "label",
     "max_state_bytes",
     "patience",
@@ -48,10 +50,13 @@ pub(crate) fn take(
         let default = options.clone().build()?.poll();
         options = options.poll(least.unwrap_or(default.0), most.unwrap_or(default.1));
     }
-    if let Some(text) = url.take("max_state_bytes") {
-        let bytes = text
-            .parse()
-            .map_err(|e| wrong("max_state_bytes", "a number of bytes").with_source(e))?;
+    let times = take_number(url, "handover_max", "a number of times")?;
+    let longest = take_length(url, "handover_time")?;
+    if times.is_some() || longest.is_some() {
+        let default = options.clone().build()?.handover();
+        options = options.handover(times.unwrap_or(default.0), longest.unwrap_or(default.1));
+    }
+    if let Some(bytes) = take_number(url, "max_state_bytes", "a number of bytes")? {
         options = options.max_state_bytes(bytes);
     }
     if let Some(text) = url.take("forget_after") {
@@ -90,6 +95,17 @@ pub(crate) fn take_length(url: &mut StoreUrl, name: &str) -> Result<Option<Durat
     };
     let length = duration::parse(&text).ok_or_else(|| wrong(name, duration::FORM))?;
     Ok(Some(length))
+}
+
+fn take_number<N>(url: &mut StoreUrl, name: &str, form: &str) -> Result<Option<N>, Error>
+where
+    N: std::str::FromStr<Err = std::num::ParseIntError>,
+{
+    let Some(text) = url.take(name) else {
+        return Ok(None);
+    };
+    let number = text.parse().map_err(|e| wrong(name, form).with_source(e))?;
+    Ok(Some(number))
 }
 
 /// The value is not shown: it may be anything that was put in the wrong place.

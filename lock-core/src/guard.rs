@@ -57,7 +57,8 @@ impl<T> LockGuard<T> {
 }
 
 impl<T: Send + 'static> LockGuard<T> {
-    /// Writes the value and gives the lease up, in one round trip.
+    /// Writes the value and gives the lease up, in one round trip; if others of this process wait,
+    /// the first of them may get the lease once the write is acknowledged.
     ///
     /// # Errors
     /// - [`ErrorKind::LeaseLost`](crate::ErrorKind::LeaseLost) if the lease ended before: nothing was
@@ -208,7 +209,8 @@ impl<T> LockGuard<T> {
         self.held().hold().token()
     }
 
-    /// The owner under which the store keeps this lease: this acquisition's alone.
+    /// The owner under which the store keeps this lease: drawn for it alone. Guards to which it
+    /// passes on inside this process share it, and each has a [token](Self::token) of its own.
     #[must_use]
     pub fn owner(&self) -> OwnerId {
         self.held().hold().owner()

@@ -93,7 +93,10 @@ impl<T: Send + 'static> DistributedMutex<T> {
     /// Acquires the lock, waiting until it is free.
     ///
     /// Costs one round trip if it is free. Local waiters stand in a queue; the first of them waits
-    /// for a wake-up from the store, or for the expiry of the holder's lease.
+    /// for a wake-up from the store, or for the expiry of the holder's lease. A guard that ends while
+    /// others of this process wait passes its lease on to the first of them, with a larger token and
+    /// the value last committed, and nothing is sent for that: so many times and for so long as
+    /// [`handover`](crate::LockOptionsBuilder::handover) says.
     ///
     /// # Errors
     /// - [`ErrorKind::Unavailable`] if the store did not answer for
@@ -154,14 +157,25 @@ impl<T: Send + 'static> DistributedMutex<T> {
     /// Changes the value: takes the lock, runs the closure on the value, commits, and only then
     /// returns what the closure returned.
     ///
+    /// Updates of one process that wait at the same time share a commit: their closures run one after
+    /// the other on the value in memory, in the order in which they came and each in its own caller's
+    /// task, and one write carries up to 1024 of them. So a value that many tasks change costs two
+    /// round trips for all of them and not for each. Nothing is queued but the callers themselves. A
+    /// closure should be short: the others wait for it.
+    ///
     /// # Errors
-    /// As [`lock`](Self::lock) and [`LockGuard::commit`], and [`ErrorKind::Aborted`] if the closure
-    /// returned an error, which [`Error::downcast_source`] finds: nothing was written then, and the
-    /// lock is given up. A closure that panics leaves no trace either.
+    /// As [`lock`](Self::lock) and [`LockGuard::commit`], for all who share the commit, and
+    /// [`ErrorKind::Aborted`] if the closure returned an error, which [`Error::downcast_source`]
+    /// finds: it leaves no trace then, and the others are written without it. The same holds for a
+    /// value that does not encode or is over its bound, and for a closure that panics, whose panic
+    /// is its caller's alone.
+    ///
+    /// An update is never run twice. After [`ErrorKind::LeaseLost`] with [`Effect::NotApplied`](
+    /// crate::Effect::NotApplied) it is safe to ask again.
     ///
     /// # Cancel safety
-    /// Safe to drop. The change is then either committed as a whole or not at all, and the lock is
-    /// given up.
+    /// Safe to drop. Before its closure has run it takes no part; after that its change is committed
+    /// or fails with those of the others, and only the result is lost.
     ///
     /// # Examples
     /// ```

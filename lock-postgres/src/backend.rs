@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use lock_core::{
     Acquire, Acquisition, Alarms, Capabilities, Clock, Commit, Durability, Entropy, Error,
     ForcedRelease, Hints, LockBackend, LockInfo, LockName, OwnerId, Peeked, Refusal, Release,
-    Renew, Renewal, Stored, SystemClock, SystemEntropy, Then,
+    Renew, Renewal, Stored, SystemClock, SystemEntropy, Then, Wakeups,
 };
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -26,7 +26,6 @@ use crate::migration;
 use crate::names::stored;
 use crate::statements::{Arg, Statements};
 use crate::store::{Lane, Patience, Store, row_wait, within};
-use crate::wakeups::Wakeups;
 
 /// Locks in a table of a PostgreSQL database.
 ///

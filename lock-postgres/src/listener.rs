@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Clock, Entropy, SystemEntropy};
+use lock_core::{Clock, Entropy, SystemEntropy, Wakeups};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::watch;
 
 use crate::error::{At, Failure};
 use crate::store::within;
-use crate::wakeups::Wakeups;
+use crate::wakeups::take;
 
 /// What it takes to listen.
 pub(crate) struct Ears {
@@ -83,7 +83,7 @@ impl Ears {
     async fn hear(&self, listener: &mut PgListener) {
         loop {
             match within(&*self.clock, SILENCE_MAX, listener.try_recv()).await {
-                Some(Ok(Some(notification))) => self.wakeups.take(notification.payload()),
+                Some(Ok(Some(notification))) => take(&self.wakeups, notification.payload()),
                 Some(Ok(None) | Err(_)) => return,
                 // A peer that vanished without a word is noticed although nothing is sent.
                 None => {

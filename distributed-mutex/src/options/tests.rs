@@ -14,7 +14,8 @@ fn url(query: &str) -> StoreUrl {
 fn every_option_of_the_client_is_read() {
     let mut url = url(
         "ttl=9s&renew_interval=2s&drift_allowance=100ms&request_timeout=1s&patience=1m&poll_min=5ms\
-         &poll_max=50ms&max_state_bytes=1000&forget_after=1h&label=me%20there&require=push",
+         &poll_max=50ms&max_state_bytes=1000&forget_after=1h&label=me%20there&require=push\
+         &handover_max=9&handover_time=50ms",
     );
     assert!(url.only(&CLIENT_OPTIONS).is_ok());
     let options = take(&mut url, LockOptions::builder()).unwrap();
@@ -27,6 +28,7 @@ fn every_option_of_the_client_is_read() {
         options.poll(),
         (Duration::from_millis(5), Duration::from_millis(50))
     );
+    assert_eq!(options.handover(), (9, Duration::from_millis(50)));
     assert_eq!(options.max_state_bytes(), 1000);
     assert_eq!(options.label().as_str(), "me there");
     assert_eq!(take_requirements(&mut url).unwrap(), [Requirement::Push]);
@@ -43,6 +45,8 @@ fn an_option_with_a_wrong_value_is_refused_with_its_form() {
         ("ttl=0s", "ttl"),
         ("renew_interval=20s", "renew interval"),
         ("max_state_bytes=1MB", "a number of bytes"),
+        ("handover_max=often", "a number of times"),
+        ("handover_time=9s", "at most half the ttl"),
         ("forget_after=soon", "never, or a length of time"),
         ("poll_min=5s", "the shortest pause"),
         ("ttl=hunter2", "must be"),
