@@ -65,6 +65,19 @@ struct Store {
     pooler: Option<PgBouncer>,
 }
 
+impl Store {
+    /// A pooler that could not log in refuses its clients for a while, though the server is back.
+    async fn until_clients_come_in(&self) -> Result<(), SetupError> {
+        for _ in 0..200 {
+            if self.connect(None).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.connect(None).await.map(drop)
+    }
+}
+
 #[async_trait]
 impl ServedStore for Store {
     fn address(&self) -> Option<SocketAddr> {
@@ -97,6 +110,7 @@ impl ServedStore for Store {
                 self.server.kill().await?;
                 tokio::time::sleep(ms(*down_ms)).await;
                 self.server.restart(Data::Keep).await?;
+                self.until_clients_come_in().await?;
             }
             ServerFault::Pause { for_ms } => {
                 self.server.pause().await?;
