@@ -98,7 +98,8 @@ impl Hold {
     /// turn. `None` if the lease is not surely ours, or on its way back.
     pub(crate) fn pass(&self, token: FencingToken) -> Option<(Arc<Self>, Option<Turn>)> {
         let mut inner = self.inner();
-        if inner.phase != Phase::Held || inner.plan.failures() > 0 {
+        let is_sure = inner.plan.failures() == 0 && !inner.plan.is_suspected();
+        if inner.phase != Phase::Held || !is_sure {
             return None;
         }
         inner.phase = Phase::Ended;

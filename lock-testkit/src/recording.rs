@@ -16,6 +16,8 @@
 //! - A release or renewal of an owner that may have a second lease, because a reply is missing, may
 //!   be about that one. It is recorded as something that may have happened.
 //! - A call that is dropped stays unknown for ever.
+//! - Each grant is of one token, so that a lease does not pass from one waiter of a process to the
+//!   next: every use of the lock is asked of the store, and seen. Updates share commits as ever.
 //!
 //! Every client of the store must be recorded, and its names must be new: what was there before, or
 //! is done behind the recorder's back, looks like a fault of the store.
@@ -125,8 +127,12 @@ impl LockBackend for RecordingBackend {
     }
 
     async fn acquire(&self, request: &Acquire) -> Result<Acquisition, Error> {
-        let attempt = self.ledger.attempt(request);
-        let answer = self.inner.acquire(request).await;
+        // One token a grant: of what passes inside a process the store knows nothing, and neither
+        // would the history.
+        let mut request = request.clone();
+        request.reserve = 1;
+        let attempt = self.ledger.attempt(&request);
+        let answer = self.inner.acquire(&request).await;
         attempt.answered(&answer);
         answer
     }

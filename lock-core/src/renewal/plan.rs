@@ -110,6 +110,11 @@ impl RenewalPlan {
         self.in_flight = false;
     }
 
+    /// Whether something may have happened to the lease, and no renewal has answered that yet.
+    pub(crate) fn is_suspected(&self) -> bool {
+        self.suspected.is_some()
+    }
+
     /// Makes the next renewal due at once: something may have happened to the lease.
     pub(crate) fn suspect(&mut self, now: Moment) {
         self.next = self.next.min(now);

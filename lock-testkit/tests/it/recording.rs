@@ -15,6 +15,7 @@ use lock_testkit::recording::RecordingBackend;
 use lock_testkit::spec::{Bound, Property, Verdict};
 use lock_testkit::{Fault, FaultyBackend, StepKind};
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const TTL: Duration = Duration::from_secs(3);
 const BUDGET: u64 = 2_000_000;
@@ -87,6 +88,7 @@ enum Act {
     Save,
     Sleep(u64),
     Try,
+    Update,
     Within(u64),
 }
 
@@ -115,6 +117,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Drop),
         1 => Just(Act::Peek),
         2 => Just(Act::Try),
+        4 => Just(Act::Update),
         1 => (0_u64..4000).prop_map(Act::Hold),
         1 => (0_u64..4000).prop_map(Act::Within),
         2 => (0_u64..4000).prop_map(Act::Sleep),
@@ -125,12 +128,15 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-async fn run(seed: u64, scripts: Vec<Vec<Act>>) -> History {
+/// Each client has tasks, which share its leases and its commits; each task has a script.
+async fn run(seed: u64, clients: Vec<Vec<Vec<Act>>>) -> History {
     let mut stage = Stage::new();
     let mut tasks = Vec::new();
-    for (i, script) in (0_u64..).zip(scripts) {
+    for (i, scripts) in (0_u64..).zip(clients) {
         let (locks, faulty) = stage.client(seed ^ (i << 32));
-        tasks.push(tokio::spawn(play(locks, faulty, script)));
+        for script in scripts {
+            tasks.push(tokio::spawn(play(locks.clone(), faulty.clone(), script)));
+        }
     }
     for task in tasks {
         task.await.unwrap();
@@ -149,6 +155,7 @@ async fn play(locks: LockClient, faulty: FaultyBackend, script: Vec<Act>) {
             Act::Cancel(n) => drop(tokio::time::timeout(ms(n), mutex.lock()).await),
             Act::Peek => drop(mutex.peek().await),
             Act::Try => drop(mutex.try_lock().await),
+            Act::Update => drop(mutex.update(|ids| Ok(ids.push(unique()))).await),
             Act::Within(n) => drop(mutex.lock_timeout(ms(n)).await),
             Act::Drop
             | Act::Release
@@ -188,14 +195,18 @@ async fn end(mut guard: LockGuard<Vec<u64>>, act: &Act) {
             let _answer = tokio::time::timeout(ms(*n), guard.commit()).await;
         }
         Act::Drop | Act::Cancel(_) | Act::Fault(..) | Act::Force => drop(guard),
-        Act::Peek | Act::Sleep(_) | Act::Try | Act::Within(_) => drop(guard),
+        Act::Peek | Act::Sleep(_) | Act::Try | Act::Update | Act::Within(_) => drop(guard),
     }
 }
 
-/// Makes a value that no other commit writes: the tokens that wrote it, and how often.
+/// Makes a value that no other commit writes.
 fn append(guard: &mut LockGuard<Vec<u64>>) {
-    let token = guard.token().get();
-    guard.push(token);
+    guard.push(unique());
+}
+
+fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn lines(history: &History) -> String {
@@ -228,9 +239,12 @@ proptest! {
     #[test]
     fn what_random_clients_of_a_right_store_saw_is_judged_right(
         seed: u64,
-        scripts in prop::collection::vec(prop::collection::vec(act(), 1..12), 1..5),
+        clients in prop::collection::vec(
+            prop::collection::vec(prop::collection::vec(act(), 1..12), 1..4),
+            1..4,
+        ),
     ) {
-        let history = in_virtual_time(run(seed, scripts));
+        let history = in_virtual_time(run(seed, clients));
         let found = token::check(&history, Bound::DEFAULT, BUDGET);
         if let Verdict::Invalid(violation) = &found {
             prop_assert!(false, "{}\n{}", violation.explain(&history), lines(&history));

@@ -222,6 +222,31 @@ async fn a_lease_that_passed_on_is_renewed_and_its_loss_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_that_an_operator_may_have_taken_does_not_pass_on() {
+    let store = MemoryBackend::new();
+    let (locks, backend) = passing(&store, 100, ms(1000));
+    let mutex = locks.mutex::<()>("m").unwrap();
+    let blocker = mutex.lock().await.unwrap();
+    let waiting = || {
+        let mutex = mutex.clone();
+        tokio::spawn(async move { mutex.lock().await.unwrap() })
+    };
+    let (first, second) = (waiting(), waiting());
+    settle().await;
+    blocker.release().await.unwrap();
+    let first = first.await.unwrap();
+    // The alarm comes at once, and the renewal that would tell the loss is under way.
+    backend.next(StepKind::Renew, Fault::DelayReply(ms(500)));
+    store.force_release(first.name()).await.unwrap();
+    settle().await;
+    let error = first.release().await.unwrap_err();
+    assert_eq!(error.loss(), Some(LossCause::Forced));
+    let second = second.await.unwrap();
+    assert_eq!(second.previous(), Previous::Forced);
+    assert!(second.is_held());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waiter_that_goes_away_when_the_lease_comes_leaves_nothing_held() {
     for others in [0, 2] {
         let store = MemoryBackend::new();
