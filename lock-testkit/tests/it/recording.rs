@@ -155,7 +155,14 @@ async fn play(locks: LockClient, faulty: FaultyBackend, script: Vec<Act>) {
             Act::Cancel(n) => drop(tokio::time::timeout(ms(n), mutex.lock()).await),
             Act::Peek => drop(mutex.peek().await),
             Act::Try => drop(mutex.try_lock().await),
-            Act::Update => drop(mutex.update(|ids| Ok(ids.push(unique()))).await),
+            Act::Update => {
+                let _answer = mutex
+                    .update(|ids| {
+                        ids.push(unique());
+                        Ok(())
+                    })
+                    .await;
+            }
             Act::Within(n) => drop(mutex.lock_timeout(ms(n)).await),
             Act::Drop
             | Act::Release
