@@ -93,7 +93,7 @@ pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use error::{BoxError, Effect, Error, ErrorKind};
 pub use guard::LockGuard;
 pub use hold::Health;
-pub use label::Label;
+pub use label::{Label, LabelParts};
 pub use memory::MemoryBackend;
 pub use mutex::{DistributedMutex, MutexBuilder, Peek};
 pub use name::LockName;
