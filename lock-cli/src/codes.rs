@@ -30,7 +30,7 @@ Exit codes:
   N    that of the command; 128+N if signal N ended it
   1    the lock is held by another, or was not free in time (-E sets another code);
        status: free; get: no value; break: was not held; doctor: warnings
-  2    doctor: something that breaks a promise
+  2    doctor: a promise does not hold, or the store cannot be used
   64   the command line or the URL is wrong
   65   the value is no JSON, or over its bound
   69   the store cannot be reached, or cannot do this

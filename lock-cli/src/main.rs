@@ -1,9 +1,11 @@
 //! `dlock`: flock across machines, and what is needed at three in the morning. docs/dlock.md is its
 //! manual.
 
+mod bench;
 mod breaking;
 mod cli;
 mod codes;
+mod doctor;
 mod length;
 mod output;
 mod pages;
@@ -53,7 +55,8 @@ fn dispatch(arguments: &[OsString], front: Option<run::Front>) -> u8 {
         Command::Set(args) => block_on(value::set(args, url)),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
-        Command::Doctor(_) | Command::Bench(_) => codes::USAGE,
+        Command::Doctor(args) => block_on(doctor::examine(args, url)),
+        Command::Bench(args) => block_on(bench::measure(args, url)),
     }
 }
 

@@ -36,6 +36,12 @@ pub(crate) fn complain(text: impl fmt::Display) {
 
 /// Says what went wrong and why, and returns the exit code for it.
 pub(crate) fn failed(error: &Error) -> u8 {
+    complain(Escaped(&whole(error)));
+    codes::of(error)
+}
+
+/// An error with its causes.
+pub(crate) fn whole(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(e) = cause {
@@ -47,8 +53,7 @@ pub(crate) fn failed(error: &Error) -> u8 {
         }
         cause = e.source();
     }
-    complain(Escaped(&text));
-    codes::of(error)
+    text
 }
 
 /// A text that came from elsewhere: control characters are shown and not obeyed.
@@ -76,8 +81,10 @@ pub(crate) fn is_coloured() -> bool {
 /// How a word stands out on a terminal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Style {
+    Bad,
     Bold,
     Good,
+    Warn,
 }
 
 /// The text in its style, where colours are wanted.
@@ -86,8 +93,10 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
         return text.to_owned();
     }
     let code = match style {
+        Style::Bad => 31,
         Style::Bold => 1,
         Style::Good => 32,
+        Style::Warn => 33,
     };
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }

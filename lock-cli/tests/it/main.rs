@@ -7,6 +7,7 @@
 )]
 
 mod bad;
+mod doctor;
 mod endings;
 mod hand;
 mod inspecting;

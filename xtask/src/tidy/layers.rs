@@ -14,8 +14,8 @@ pub(super) const LAYERS: &[Layer] = &[
     Layer {
         name: "words",
         modules: &[
-            "answer", "error", "label", "lease", "name", "owner", "request", "state", "token",
-            "ttl",
+            "answer", "error", "finding", "label", "lease", "name", "owner", "request", "state",
+            "token", "ttl",
         ],
         may_use: &[],
     },
