@@ -44,9 +44,6 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Measures how long it takes to lock and commit.
     Bench(BenchArgs),
-    /// Proves the store by plans with several clients, in a namespace of their own.
-    #[cfg(feature = "verify")]
-    Verify(VerifyArgs),
     /// Prints the completions of a shell.
     Completions(CompletionsArgs),
     /// Writes the manual pages into a directory.
@@ -202,14 +199,6 @@ pub(crate) struct BenchArgs {
     /// For how long.
     #[arg(long, value_parser = length::parse, default_value = "3s", value_name = "TIME")]
     pub(crate) time: Duration,
-}
-
-#[cfg(feature = "verify")]
-#[derive(Args, Debug)]
-pub(crate) struct VerifyArgs {
-    /// How many plans.
-    #[arg(long, default_value_t = 10)]
-    pub(crate) plans: u32,
 }
 
 #[derive(Args, Debug)]

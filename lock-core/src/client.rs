@@ -197,6 +197,7 @@ impl LockClient {
             leases: core.schedule.len(),
             names: core.queues.len(),
             outstanding: core.outstanding.count(),
+            renewal_delay_max: core.schedule.late_max(),
         }
     }
 
@@ -245,6 +246,9 @@ pub struct ClientStats {
     pub names: usize,
     /// Requests whose effect is not settled yet, releases in the background included.
     pub outstanding: usize,
+    /// By how much a renewal came too late at worst: well below a tenth of the ttl in a process whose
+    /// runtime is not blocked and that was not stopped. Above a sixth, a `warn` event says so once.
+    pub renewal_delay_max: Duration,
 }
 
 /// Collects what a client needs.

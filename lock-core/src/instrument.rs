@@ -83,6 +83,18 @@ pub(crate) fn renewal_failed(hold: &Hold, left: Duration, error: &Error) {
     );
 }
 
+/// Renewals come late although nothing but this process keeps them waiting.
+pub(crate) fn renewal_starved(hold: &Hold, late: Duration) {
+    tracing::warn!(
+        lock.name = %hold.name(),
+        lock.owner = %hold.owner(),
+        lock.late_ms = millis(late),
+        "a renewal came {} ms late, which can cost leases: a task of this runtime blocks or computes \
+         without an await (move that to spawn_blocking), or the process was stopped; said once",
+        millis(late)
+    );
+}
+
 /// A lease was lost: its holder must stop.
 pub(crate) fn lost(hold: &Hold, cause: LossCause) {
     tracing::error!(

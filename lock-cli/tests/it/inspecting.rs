@@ -109,3 +109,71 @@ fn completions_and_pages_name_every_command() {
         );
     }
 }
+
+/// A program of the library holds the lock: `dlock` breaks it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_holder_s_commit_is_refused_as_forced() {
+    use distributed_mutex::{ErrorKind, LossCause};
+
+    let folder = Place::new();
+    let server = lock_testkit::service::RedisServer::start().await.unwrap();
+    for url in [
+        format!("sqlite:{}", folder.file("locks.db").display()),
+        server.url().to_owned(),
+    ] {
+        let locks = distributed_mutex::connect(&url).await.unwrap();
+        let stock = locks.mutex::<u64>("stock").unwrap();
+        let mut guard = stock.lock().await.unwrap();
+        *guard = 7;
+        let place = Place::at(&url);
+        let words = ["break", "stock", "--reason", "test", "--yes"];
+        let ran = tokio::task::spawn_blocking(move || place.run(&words)).await;
+        let _broken = ran.unwrap().expect(0, "");
+        let error = guard.commit().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LeaseLost, "{url}");
+        assert_eq!(error.loss(), Some(LossCause::Forced), "{url}");
+        assert_eq!(stock.peek().await.unwrap().value, 0, "{url}");
+    }
+}
+
+/// Every store shows label, age, time left, who waits, and how the lease before ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_store_shows_the_same() {
+    let folder = Place::new();
+    let redis = lock_testkit::service::RedisServer::start().await.unwrap();
+    let postgres = lock_testkit::service::PostgresServer::start()
+        .await
+        .unwrap();
+    for url in [
+        format!("sqlite:{}", folder.file("locks.db").display()),
+        redis.url().to_owned(),
+        format!("{}?migrate=true", postgres.url()),
+    ] {
+        let shown = tokio::task::spawn_blocking(move || shown(&url))
+            .await
+            .unwrap();
+        for part in [
+            "(dlock): nightly report",
+            "held for   ",
+            " if it is not renewed",
+            "token      ",
+            "waiting    1",
+            "the last lease that is over was given up",
+        ] {
+            assert!(shown.contains(part), "{part:?} is not in {shown}");
+        }
+        assert!(!shown.contains('?'), "{shown}");
+    }
+}
+
+fn shown(url: &str) -> String {
+    let place = Place::at(url);
+    let _first = place.run(&["run", "x", "--", "true"]).expect(0, "");
+    let _holder = place.start(&["--label", "nightly report", "x"], HOLD);
+    let _near = place.pid("near");
+    let _waiter = place.start(&["x"], "true");
+    until_true("it waits", || {
+        place.run(&["status", "x"]).out.contains("waiting    1")
+    });
+    place.run(&["status", "x"]).out
+}
