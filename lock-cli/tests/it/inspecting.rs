@@ -177,3 +177,22 @@ fn shown(url: &str) -> String {
     });
     place.run(&["status", "x"]).out
 }
+
+#[test]
+fn a_watched_list_is_shown_until_it_is_ended() {
+    let place = Place::new();
+    let holder = place.start(&["x"], HOLD);
+    let _near = place.pid("near");
+    let screen = std::fs::File::create(place.file("screen")).unwrap();
+    let mut command = place.dlock(&["list", "--watch"]);
+    let watching = crate::hand::Running(command.stdout(screen).spawn().unwrap());
+    until_true("it is shown", || place.read("screen").contains("(dlock)"));
+    holder.signal(Signal::TERM);
+    let _ended = holder.end();
+    until_true("it is shown no more", || {
+        let screen = place.read("screen");
+        let last = screen.rsplit("\u{1b}[H").next().unwrap_or_default();
+        last.contains("NAME") && !last.contains("(dlock)")
+    });
+    drop(watching);
+}

@@ -93,7 +93,7 @@ fn a_command_is_gone_before_the_lock_passes_when_dlock_is_stopped() {
 #[test]
 fn a_command_is_gone_before_the_lock_passes_when_its_warden_is_killed() {
     let place = Place::new();
-    let running = place.start(&["--ttl", "1s", "x"], STUBBORN);
+    let running = place.start(&["--ttl", "3s", "x"], STUBBORN);
     let (near, far) = (place.pid("near"), place.pid("far"));
     send(warden_of(near), Signal::KILL);
     passes_without_overlap(&place, near, far);
@@ -105,7 +105,7 @@ fn a_command_is_gone_before_the_lock_passes_when_its_warden_is_killed() {
 #[test]
 fn a_command_is_ended_by_the_keeper_when_its_warden_is_stopped() {
     let place = Place::new();
-    let running = place.start(&["--ttl", "1s", "x"], STUBBORN);
+    let running = place.start(&["--ttl", "3s", "x"], STUBBORN);
     let (near, far) = (place.pid("near"), place.pid("far"));
     send(warden_of(near), Signal::STOP);
     // The lease is taken, so that only the keeper is left to end the command.

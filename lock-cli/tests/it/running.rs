@@ -121,7 +121,7 @@ fn what_the_command_leaves_running_is_ended_before_the_lock_is_given_up() {
     let place = Place::new();
     let script = "setsid sh -c 'trap \"\" TERM; echo $$ > far; sleep 60 & wait; sleep 60' &
         while ! test -s far; do sleep 0.01; done; exit 4";
-    let ran = place.run(&["run", "x", "--ttl", "1s", "--", "sh", "-c", script]);
+    let ran = place.run(&["run", "x", "--ttl", "3s", "--", "sh", "-c", script]);
     let _ended = ran.expect(4, "that the command left running");
     assert!(!lives(place.pid("far")));
 }
@@ -159,7 +159,7 @@ fn a_daemon_that_leaves_twice_is_found() {
     let place = Place::new();
     let script = "setsid sh -c 'setsid sh -c \"echo \\$\\$ > far; sleep 60\" &' &
         while ! test -s far; do sleep 0.01; done";
-    let ran = place.run(&["run", "x", "--ttl", "1s", "--", "sh", "-c", script]);
+    let ran = place.run(&["run", "x", "--ttl", "3s", "--", "sh", "-c", script]);
     let _ended = ran.expect(0, "left running");
     assert!(!lives(place.pid("far")));
 }

@@ -60,7 +60,7 @@ fn a_stopped_job_keeps_its_lock_and_goes_on_with_the_terminal() {
     let place = Place::new();
     let mut shell = Shell::start(&place);
     let script = "echo $$ > ready; read line; echo \"$line\" > got";
-    shell.types(&format!("$DLOCK run --ttl 1s x -- sh -c '{script}'\n"));
+    shell.types(&format!("$DLOCK run --ttl 3s x -- sh -c '{script}'\n"));
     let command = place.pid("ready");
     shell.types("\u{1a}");
     until_true("it is stopped", || state(command) == Some('T'));
@@ -73,7 +73,7 @@ fn a_stopped_job_keeps_its_lock_and_goes_on_with_the_terminal() {
         place.read("jobs")
     );
     // Well over the ttl.
-    for _ in 0..3 {
+    for _ in 0..4 {
         let _ran = place
             .run(&["wait", "x", "-w", "1s"])
             .expect(1, "still held");
