@@ -176,6 +176,7 @@ impl Schedule {
     /// Notes by how much the driver came too late; what is too much is said once in a client's life.
     fn came_late(&self, late: Duration, hold: &Hold) {
         let nanos = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
+        instrument::renewal_late(late);
         let _before: u64 = self.late_max_nanos.fetch_max(nanos, Ordering::Relaxed);
         if late > hold.interval() / STARVING_SHARE && !self.starved.swap(true, Ordering::Relaxed) {
             instrument::renewal_starved(hold, late);

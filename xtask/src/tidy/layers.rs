@@ -44,6 +44,7 @@ pub(super) const LAYERS: &[Layer] = &[
             "held",
             "hold",
             "instrument",
+            "instrument/meter",
             "outstanding",
             "queue",
             "reaper",
