@@ -9,6 +9,7 @@ use futures_util::Stream;
 
 use crate::answer::{Acquisition, ForcedRelease, LockInfo, Peeked, Release, Renewal, Stored};
 use crate::error::Error;
+use crate::finding::Finding;
 use crate::name::LockName;
 use crate::owner::OwnerId;
 use crate::request::{Acquire, Commit, Renew};
@@ -106,6 +107,13 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
 
     /// Takes the lock from whoever holds it (C11): the holder's later steps change nothing.
     async fn force_release(&self, name: &LockName) -> Result<ForcedRelease, Error>;
+
+    /// Looks at the store and its surroundings: version, persistence, replicas, clock, privileges.
+    /// It changes nothing, and may take several round trips. A backend that knows nothing of its
+    /// store has no findings.
+    async fn examine(&self) -> Result<Vec<Finding>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// A stream of hints for one name.

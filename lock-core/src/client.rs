@@ -13,6 +13,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::engine::{Core, Engine};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::{Error, ErrorKind};
+use crate::finding::Finding;
 use crate::memory::MemoryBackend;
 use crate::mutex::{DistributedMutex, MutexBuilder};
 use crate::name::LockName;
@@ -157,6 +158,32 @@ impl LockClient {
         forced.map_err(|e| e.in_operation("force the release of", &name))
     }
 
+    /// What there is to say about the store and its surroundings: what it can promise, what it
+    /// cannot, and what to do about it. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if the store does not answer.
+    ///
+    /// # Cancel safety
+    /// Safe to drop: it only reads.
+    ///
+    /// # Examples
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// use lock_core::{LockClient, Severity};
+    ///
+    /// let locks = LockClient::in_memory();
+    /// for finding in locks.examine().await? {
+    ///     if finding.severity > Severity::Note {
+    ///         println!("{}: {}; {}", finding.topic, finding.fact, finding.remedy);
+    ///     }
+    /// }
+    /// # Ok::<(), lock_core::Error>(()) }).unwrap();
+    /// ```
+    pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
+        self.engine.core.backend.examine().await
+    }
+
     async fn bounded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let core = &self.engine.core;
         bounded(&*core.clock, core.options.request_timeout(), call).await
@@ -170,6 +197,7 @@ impl LockClient {
             leases: core.schedule.len(),
             names: core.queues.len(),
             outstanding: core.outstanding.count(),
+            renewal_delay_max: core.schedule.late_max(),
         }
     }
 
@@ -218,6 +246,9 @@ pub struct ClientStats {
     pub names: usize,
     /// Requests whose effect is not settled yet, releases in the background included.
     pub outstanding: usize,
+    /// By how much a renewal came too late at worst: well below a tenth of the ttl in a process whose
+    /// runtime is not blocked and that was not stopped. Above a sixth, a `warn` event says so once.
+    pub renewal_delay_max: Duration,
 }
 
 /// Collects what a client needs.

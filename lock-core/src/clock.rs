@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::finding::Finding;
+
 /// A point on a client's own monotonic clock, good to the nanosecond; it means nothing elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Moment(u64);
@@ -146,6 +148,46 @@ fn nanos(time: rustix::time::Timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+/// Compares a store's wall clock with this machine's: for an examination and nothing else, since no
+/// wall clock of a client decides anything (C4).
+#[derive(Debug)]
+pub struct Comparison {
+    began: std::time::SystemTime,
+}
+
+impl Comparison {
+    /// Reads our clock: before the store is asked for its own.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it is shown, and decides nothing"
+    )]
+    pub fn begin() -> Self {
+        Self {
+            began: std::time::SystemTime::now(),
+        }
+    }
+
+    /// Reads our clock again: when the store has answered how long it is since 1970 by its clock.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it is shown, and decides nothing"
+    )]
+    pub fn end(self, store: Duration) -> Finding {
+        let since_1970 = |time: std::time::SystemTime| {
+            let since = time.duration_since(std::time::UNIX_EPOCH);
+            since.unwrap_or_default()
+        };
+        let (from, until) = (
+            since_1970(self.began),
+            since_1970(std::time::SystemTime::now()),
+        );
+        let unsure = until.saturating_sub(from) / 2;
+        Finding::of_clocks(store, from.saturating_add(unsure), unsure)
+    }
 }
 
 /// How long it is until an instant of tokio's clock; zero if it has passed.

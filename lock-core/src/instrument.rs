@@ -1,11 +1,13 @@
 //! Every span, event and field name, once.
 
+mod meter;
+
 use std::time::Duration;
 
 use tracing::Span;
 
 use crate::answer::LossCause;
-use crate::error::Error;
+use crate::error::{Effect, Error};
 use crate::hold::Hold;
 use crate::name::LockName;
 use crate::owner::OwnerId;
@@ -38,6 +40,7 @@ pub(crate) fn acquired(span: &Span, outcome: &'static str, waited: Duration, att
     span.record("lock.outcome", outcome);
     span.record("lock.waited_ms", millis(waited));
     span.record("lock.attempts", attempts);
+    meter::acquired(outcome, waited, attempts);
 }
 
 pub(crate) fn record_token(span: &Span, hold: &Hold) {
@@ -47,6 +50,9 @@ pub(crate) fn record_token(span: &Span, hold: &Hold) {
 pub(crate) fn record_error(span: &Span, error: &Error) {
     span.record("error.kind", tracing::field::display(error.kind()));
     span.record("error.effect", tracing::field::display(error.effect()));
+    if error.effect() == Effect::Unknown {
+        meter::count("lock_unknown_outcomes_total");
+    }
 }
 
 pub(crate) fn attempt_span(number: u32) -> Span {
@@ -72,6 +78,7 @@ pub(crate) fn renew_span(leases: usize) -> Span {
 
 /// A renewal got no answer, or an error; the lease is still ours as far as we know.
 pub(crate) fn renewal_failed(hold: &Hold, left: Duration, error: &Error) {
+    meter::count("lock_renewal_failures_total");
     tracing::warn!(
         lock.name = %hold.name(),
         lock.owner = %hold.owner(),
@@ -83,8 +90,31 @@ pub(crate) fn renewal_failed(hold: &Hold, left: Duration, error: &Error) {
     );
 }
 
+/// A renewal was looked at so much later than it was due.
+pub(crate) fn renewal_late(late: Duration) {
+    meter::renewal_late(late);
+}
+
+/// Renewals come late although nothing but this process keeps them waiting.
+pub(crate) fn renewal_starved(hold: &Hold, late: Duration) {
+    tracing::warn!(
+        lock.name = %hold.name(),
+        lock.owner = %hold.owner(),
+        lock.late_ms = millis(late),
+        "a renewal came {} ms late, which can cost leases: a task of this runtime blocks or computes \
+         without an await (move that to spawn_blocking), or the process was stopped; said once",
+        millis(late)
+    );
+}
+
 /// A lease was lost: its holder must stop.
 pub(crate) fn lost(hold: &Hold, cause: LossCause) {
+    meter::lost(match cause {
+        LossCause::Closed => "closed",
+        LossCause::Displaced => "displaced",
+        LossCause::Expired => "expired",
+        LossCause::Forced => "forced",
+    });
     tracing::error!(
         lock.name = %hold.name(),
         lock.owner = %hold.owner(),
@@ -96,6 +126,7 @@ pub(crate) fn lost(hold: &Hold, cause: LossCause) {
 
 /// A guard was dropped without commit or release, with a changed value.
 pub(crate) fn change_discarded(hold: &Hold) {
+    meter::count("lock_changes_discarded_total");
     tracing::warn!(
         lock.name = %hold.name(),
         lock.owner = %hold.owner(),
@@ -106,6 +137,7 @@ pub(crate) fn change_discarded(hold: &Hold) {
 
 /// A guard or an acquisition was dropped while it may have held the lock.
 pub(crate) fn abandoned(name: &LockName, owner: OwnerId) {
+    meter::count("lock_background_releases_total");
     tracing::debug!(lock.name = %name, lock.owner = %owner, "released in the background");
 }
 

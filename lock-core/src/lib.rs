@@ -48,6 +48,7 @@
 // words
 mod answer;
 mod error;
+mod finding;
 mod label;
 mod name;
 mod owner;
@@ -90,13 +91,14 @@ pub use answer::{
 };
 pub use backend::{Alarm, Alarms, Capabilities, Durability, Hints, LockBackend};
 pub use client::{ClientStats, LockClient, LockClientBuilder};
-pub use clock::{Clock, Moment, SystemClock};
+pub use clock::{Clock, Comparison, Moment, SystemClock};
 pub use codec::{Codec, Json};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use error::{BoxError, Effect, Error, ErrorKind};
+pub use finding::{Finding, Severity};
 pub use guard::LockGuard;
 pub use hold::Health;
-pub use label::Label;
+pub use label::{Label, LabelParts};
 pub use memory::MemoryBackend;
 pub use mutex::{DistributedMutex, MutexBuilder, Peek};
 pub use name::LockName;

@@ -251,7 +251,8 @@ impl LockOptionsBuilder {
         self
     }
 
-    /// Who holds the lock, for the humans who ask. Default the host's name and the process id.
+    /// Who holds the lock, for the humans who ask. Default the host's name, the process id and the
+    /// program ([`Label::of_this_process`]).
     pub fn label(mut self, text: impl Into<String>) -> Self {
         self.label = Some(text.into());
         self

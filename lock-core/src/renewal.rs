@@ -7,6 +7,7 @@
 pub(crate) mod plan;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +50,9 @@ fn slack(interval: Duration) -> Duration {
 pub(crate) struct Schedule {
     inner: Mutex<ScheduleInner>,
     changed: Notify,
+    late_max_nanos: AtomicU64,
+    /// Whether it was said that renewals starve.
+    starved: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -184,12 +188,16 @@ impl Schedule {
             return due;
         }
         let horizon = now.after(slack(inner.longest_interval));
-        let near: Vec<Arc<Hold>> = inner
+        let near: Vec<(Moment, Arc<Hold>)> = inner
             .by_due
             .range(..=(horizon, OwnerId::MAX))
-            .map(|(_, hold)| Arc::clone(hold))
+            .map(|((due, _), hold)| (*due, Arc::clone(hold)))
             .collect();
-        for hold in near {
+        for (was_due, hold) in near {
+            let late = now.since(was_due);
+            if late > due.late.0 {
+                due.late = (late, Some(Arc::clone(&hold)));
+            }
             match hold.look(now, slack(hold.interval())) {
                 None => inner.remove(&hold),
                 Some(Step::Sleep { until }) => inner.put(&hold, until),
@@ -204,6 +212,21 @@ impl Schedule {
             }
         }
         due
+    }
+
+    /// Notes by how much the driver came too late; what is too much is said once in a client's life.
+    fn came_late(&self, late: Duration, hold: &Hold) {
+        let nanos = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
+        instrument::renewal_late(late);
+        let _before: u64 = self.late_max_nanos.fetch_max(nanos, Ordering::Relaxed);
+        if late > hold.interval() / STARVING_SHARE && !self.starved.swap(true, Ordering::Relaxed) {
+            instrument::renewal_starved(hold, late);
+        }
+    }
+
+    /// By how much the driver has come too late at worst.
+    pub(crate) fn late_max(&self) -> Duration {
+        Duration::from_nanos(self.late_max_nanos.load(Ordering::Relaxed))
     }
 
     /// A new driver takes over from one that is gone, perhaps with renewals under way.
@@ -232,8 +255,14 @@ impl Schedule {
     }
 }
 
+/// A renewal that is looked at so much of its interval too late is starving: two of them, and the
+/// next that fails costs the lease.
+const STARVING_SHARE: u32 = 2;
+
 #[derive(Default)]
 struct Due {
+    /// By how much the driver came too late, and to whom.
+    late: (Duration, Option<Arc<Hold>>),
     renew: Vec<Arc<Hold>>,
     lost: Vec<(Arc<Hold>, LossCause)>,
 }
@@ -253,6 +282,9 @@ pub(crate) async fn run(core: Arc<Core>) {
     let mut under_way: FuturesUnordered<BoxFuture<'_, Answered>> = FuturesUnordered::new();
     loop {
         let due = core.schedule.look(core.clock.now());
+        if let (late, Some(hold)) = due.late {
+            core.schedule.came_late(late, &hold);
+        }
         for (hold, cause) in due.lost {
             declare_lost(&core, &hold, cause);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use lock_core::{
-    Acquire, Acquisition, Alarms, Capabilities, Clock, Commit, Durability, Entropy, Error,
+    Acquire, Acquisition, Alarms, Capabilities, Clock, Commit, Durability, Entropy, Error, Finding,
     ForcedRelease, Hints, LockBackend, LockInfo, LockName, OwnerId, Peeked, Refusal, Release,
     Renew, Renewal, Stored, SystemClock, SystemEntropy, Then, Wakeups,
 };
@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 use crate::answers;
 use crate::config::{PostgresOptions, Source};
 use crate::error::{At, Failure};
+use crate::examine;
 use crate::greeting::{Facts, greet};
 use crate::listener::Ears;
 use crate::migration;
@@ -415,6 +416,10 @@ impl LockBackend for PostgresBackend {
     async fn force_release(&self, name: &LockName) -> Result<ForcedRelease, Error> {
         let answer = self.try_force(name).await;
         answer.map_err(|f| Error::from(f).in_operation("force-release", name))
+    }
+
+    async fn examine(&self) -> Result<Vec<Finding>, Error> {
+        Ok(examine::examine(&self.store).await?)
     }
 }
 

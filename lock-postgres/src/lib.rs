@@ -41,6 +41,7 @@ mod answers;
 mod backend;
 mod config;
 mod error;
+mod examine;
 mod fence;
 mod greeting;
 mod listener;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use lock_core::{
-    Acquire, Acquisition, Alarms, Capabilities, Clock, Commit, Entropy, Error, ForcedRelease,
-    Hints, LockBackend, LockInfo, LockName, OwnerId, Peeked, Release, Renew, Renewal, Stored,
-    SystemClock, SystemEntropy, Then,
+    Acquire, Acquisition, Alarms, Capabilities, Clock, Commit, Entropy, Error, Finding,
+    ForcedRelease, Hints, LockBackend, LockInfo, LockName, OwnerId, Peeked, Release, Renew,
+    Renewal, Stored, SystemClock, SystemEntropy, Then,
 };
 use redis::{Cmd, Value};
 
@@ -15,6 +15,7 @@ use crate::answers;
 use crate::config::RedisOptions;
 use crate::connection::{Connector, Live};
 use crate::error::Failure;
+use crate::examine;
 use crate::keys::{Keys, Keyspace, slot};
 use crate::scripts::{SCRIPTS, Script};
 use crate::wakeups::Wakeups;
@@ -326,6 +327,10 @@ impl LockBackend for RedisBackend {
             .await
             .and_then(|(value, _)| answers::forced(value));
         answer.map_err(|f| Error::from(f).in_operation("force-release", name))
+    }
+
+    async fn examine(&self) -> Result<Vec<Finding>, Error> {
+        Ok(examine::examine(&self.connector).await?)
     }
 }
 

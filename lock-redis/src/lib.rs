@@ -32,6 +32,7 @@ mod backend;
 mod config;
 mod connection;
 mod error;
+mod examine;
 mod keys;
 mod link;
 mod scripts;

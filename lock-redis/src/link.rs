@@ -251,7 +251,7 @@ fn install_tls() {
 }
 
 /// A reply as text; the replies to INFO and CONFIG GET are.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     if let Value::Map(pairs) = value {
         return pairs
             .iter()

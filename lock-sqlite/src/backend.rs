@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use lock_core::{
     Acquire, Acquisition, Alarms, Capabilities, Commit, Durability, Entropy, Error, ErrorKind,
-    ForcedRelease, Hints, LockBackend, LockInfo, LockName, OwnerId, Peeked, Release, Renew,
-    Renewal, Stored, SystemClock, SystemEntropy,
+    Finding, ForcedRelease, Hints, LockBackend, LockInfo, LockName, OwnerId, Peeked, Release,
+    Renew, Renewal, Stored, SystemClock, SystemEntropy,
 };
 
 use crate::config::SqliteOptions;
 use crate::ears;
 use crate::error::Failure;
+use crate::examine;
 use crate::record::ClientId;
 use crate::steps::{
     AcquireStep, CommitStep, ForceStep, InspectStep, ListStep, PeekStep, ReleaseStep, RenewStep,
@@ -203,5 +204,14 @@ impl LockBackend for SqliteBackend {
 
     async fn force_release(&self, name: &LockName) -> Result<ForcedRelease, Error> {
         Ok(self.store.run(ForceStep(name.clone())).await?)
+    }
+
+    async fn examine(&self) -> Result<Vec<Finding>, Error> {
+        let (path, pushes) = (self.store.path().to_owned(), self.store.ears.listen());
+        let shown = self.store.at.clone();
+        let look = move || examine::examine(&path, &shown, pushes);
+        tokio::task::spawn_blocking(look).await.map_err(|e| {
+            Error::new(ErrorKind::Internal, "looking at the file failed").with_source(e)
+        })
     }
 }

@@ -36,6 +36,7 @@ mod clock;
 mod config;
 mod ears;
 mod error;
+mod examine;
 mod file;
 mod line;
 mod record;

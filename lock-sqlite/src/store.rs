@@ -112,6 +112,11 @@ impl Store {
         })
     }
 
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.options.path
+    }
+
     /// Runs the step as one transaction.
     pub(crate) async fn run<S: Step>(self: &Arc<Self>, step: S) -> Result<S::Answer, Failure> {
         let store = Arc::clone(self);

@@ -13,8 +13,9 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, ready};
 use lock_core::{
-    Acquire, Acquisition, Alarms, Capabilities, Commit, Effect, Error, ErrorKind, ForcedRelease,
-    Hints, LockBackend, LockInfo, LockName, OwnerId, Peeked, Release, Renew, Renewal, Stored,
+    Acquire, Acquisition, Alarms, Capabilities, Commit, Effect, Error, ErrorKind, Finding,
+    ForcedRelease, Hints, LockBackend, LockInfo, LockName, OwnerId, Peeked, Release, Renew,
+    Renewal, Stored,
 };
 use serde::{Deserialize, Serialize};
 
@@ -308,5 +309,9 @@ impl LockBackend for FaultyBackend {
 
     async fn force_release(&self, name: &LockName) -> Result<ForcedRelease, Error> {
         self.inner.force_release(name).await
+    }
+
+    async fn examine(&self) -> Result<Vec<Finding>, Error> {
+        self.inner.examine().await
     }
 }

@@ -32,8 +32,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lock_core::{
-    Acquire, Acquisition, Alarms, Capabilities, Commit, Error, ForcedRelease, Hints, LockBackend,
-    LockInfo, LockName, LockOptions, OwnerId, Peeked, Release, Renew, Renewal, Stored,
+    Acquire, Acquisition, Alarms, Capabilities, Commit, Error, Finding, ForcedRelease, Hints,
+    LockBackend, LockInfo, LockName, LockOptions, OwnerId, Peeked, Release, Renew, Renewal, Stored,
 };
 
 use crate::history::{History, Outcome, Recorder, Step};
@@ -198,6 +198,10 @@ impl LockBackend for RecordingBackend {
         let answer = self.inner.force_release(name).await;
         self.ledger.forced(invocation, &answer);
         answer
+    }
+
+    async fn examine(&self) -> Result<Vec<Finding>, Error> {
+        self.inner.examine().await
     }
 }
 

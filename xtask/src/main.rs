@@ -11,6 +11,7 @@
 
 mod bench;
 mod ci;
+mod dlock;
 mod image;
 mod measure;
 mod run;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some("test") => test::test(&rest),
         Some("ci") => ci::ci(),
         Some("bench") => bench::bench(&rest),
+        Some("measure") if rest.first().is_some_and(|what| what == "dlock") => dlock::measure(),
         Some("measure") => measure::measure(&rest),
         Some("soak") => soak::soak(&rest),
         Some("tidy") => tidy::tidy(),
@@ -69,6 +71,8 @@ Commands:
   measure [what]...
                Builds in release and measures what docs/measurements.md states: round trips,
                connections, memory, how soon a loss is told, latency between processes.
+  measure dlock
+               Measures dlock: size, start-up beside flock's, a hundred runs whose store is cut off.
   bench checker [--histories DIR]
                Measures the checkers, and on the public histories in DIR if they are given.
   bench plans [--cases N] [--seeds N]

@@ -14,8 +14,8 @@ pub(super) const LAYERS: &[Layer] = &[
     Layer {
         name: "words",
         modules: &[
-            "answer", "error", "label", "lease", "name", "owner", "request", "state", "token",
-            "ttl",
+            "answer", "error", "finding", "label", "lease", "name", "owner", "request", "state",
+            "token", "ttl",
         ],
         may_use: &[],
     },
@@ -44,6 +44,7 @@ pub(super) const LAYERS: &[Layer] = &[
             "held",
             "hold",
             "instrument",
+            "instrument/meter",
             "outstanding",
             "queue",
             "reaper",

@@ -257,3 +257,27 @@ async fn a_release_that_comes_too_late_says_how_the_lease_was_lost() {
     let error = guard.release().await.unwrap_err();
     assert_eq!(error.loss(), Some(LossCause::Displaced));
 }
+
+#[tokio::test(start_paused = true)]
+async fn renewals_that_starve_are_measured_and_said_once() {
+    let (said, _default) = values::events();
+    let locks = client(&MemoryBackend::new());
+    let guard = locks.mutex::<()>("m").unwrap().lock().await.unwrap();
+    tokio::time::sleep(ms(5000)).await;
+    assert!(
+        locks.stats().renewal_delay_max < ms(100),
+        "{:?}",
+        locks.stats()
+    );
+    assert!(!said.lock().unwrap().contains("WARN"));
+    for _ in 0..2 {
+        // As if a task had blocked the runtime for so long: renewals are due after 1 s.
+        tokio::time::advance(ms(1900)).await;
+        settle().await;
+        assert!(guard.is_held());
+    }
+    let late = locks.stats().renewal_delay_max;
+    assert!(late >= ms(800) && late <= ms(1900), "{late:?}");
+    let said = said.lock().unwrap().clone();
+    assert_eq!(said.matches("spawn_blocking").count(), 1, "{said}");
+}

@@ -210,7 +210,7 @@ async fn an_idle_value_is_forgotten_after_its_time_but_not_while_it_is_held() {
 }
 
 /// What this thread's events say, as text.
-fn events() -> (Arc<Mutex<String>>, tracing::subscriber::DefaultGuard) {
+pub(super) fn events() -> (Arc<Mutex<String>>, tracing::subscriber::DefaultGuard) {
     #[derive(Clone)]
     struct Sink(Arc<Mutex<String>>);
     impl std::io::Write for Sink {
