@@ -15,6 +15,13 @@ pub(crate) async fn connect(
     options: LockOptionsBuilder,
 ) -> Result<LockClient, Error> {
     let connector = Connector::new().defaults(options);
+    // Whether a build knows it or not: no other command would see such a lock.
+    if url.is_some_and(|url| url.starts_with("memory:")) {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "a store in memory ends with the command; give the URL of a file or a server",
+        ));
+    }
     match url {
         Some(url) => connector.connect(url).await,
         None => connector.connect(&own_file()?).await,
