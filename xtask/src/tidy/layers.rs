@@ -157,6 +157,11 @@ pub(super) const CRATES: &[Crate] = &[
         dev_dependencies: &[],
     },
     Crate {
+        name: "examples/inventory_service",
+        dependencies: &["distributed-mutex"],
+        dev_dependencies: &["lock-testkit"],
+    },
+    Crate {
         name: "examples/tests",
         dependencies: &[],
         dev_dependencies: &["lock-core", "lock-testkit"],

@@ -5,10 +5,13 @@ use super::{Source, numbered};
 
 /// The findings in the crates' manifests.
 pub(super) fn check(files: &[Source]) -> Vec<String> {
-    // A crate stands at the root, or as the tests of one that does.
+    // A crate stands at the root, or below the examples; third parties are no crates of ours.
     let manifest = |file: &&Source| {
         let folder = file.path.strip_suffix("/Cargo.toml");
-        folder.is_some_and(|folder| !folder.trim_end_matches("/tests").contains('/'))
+        folder.is_some_and(|folder| {
+            let name = folder.strip_prefix("examples/").unwrap_or(folder);
+            !name.contains('/')
+        })
     };
     let members: Vec<&str> = files
         .iter()
