@@ -2,6 +2,7 @@
 
 mod cancel;
 mod loss;
+mod shared;
 
 use std::time::Duration;
 
@@ -43,6 +44,14 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "client/an-update-dropped-at-every-poll-is-applied-or-not",
         cancel::update
+    ),
+    case!(
+        "client/each-holder-finds-the-last-value-and-a-larger-token-though-leases-pass-on",
+        shared::chain
+    ),
+    case!(
+        "client/another-client-has-its-turn-though-local-waiters-never-end",
+        shared::bounded
     ),
 ];
 
