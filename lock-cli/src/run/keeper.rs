@@ -85,7 +85,13 @@ async fn kept(args: &RunArgs, url: Option<&str>, front: Option<Front>) -> u8 {
     };
     let code = under_the_lock(args, &locks, &mut outside, Started { group, stdin }).await;
     // What a dropped guard or a wait that was given up left behind is given back first.
-    let _closed = locks.close(CLOSE_MAX).await;
+    let limit = if code == codes::LOST {
+        // There is nothing to give back, or nobody who answers.
+        CLOSE_LOST_MAX
+    } else {
+        CLOSE_MAX
+    };
+    let _closed = locks.close(limit).await;
     code
 }
 
@@ -146,7 +152,7 @@ struct Times {
 impl Times {
     fn new(args: &RunArgs, options: &LockOptions) -> Result<Self, Error> {
         let ttl = options.ttl().as_duration();
-        let margin = (ttl / 20).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        let margin = (ttl / 10).clamp(Duration::from_millis(5), Duration::from_millis(500));
         let grace = args
             .grace
             .unwrap_or_else(|| (ttl / 4).min(Duration::from_secs(30)));
@@ -355,8 +361,8 @@ async fn give_up(args: &RunArgs, guard: LockGuard<()>, outcome: Outcome, began: 
         Some(Err(e)) => e.loss(),
         _ => None,
     });
-    // Ended by the warden before its end: that the lease ran out since is no news.
-    let in_time = jeopardy && matches!(lost, None | Some(LossCause::Expired));
+    // Gone before the lease was over: that it ran out since is no news.
+    let in_time = jeopardy && outcome.lost.is_none();
     if let (Some(cause), false) = (lost, in_time) {
         complain(format_args!(
             "lost the lock '{name}' after {ran}: {cause}; the command was ended, and others may \
@@ -486,6 +492,7 @@ impl Line {
 }
 
 const CLOSE_MAX: Duration = Duration::from_secs(2);
+const CLOSE_LOST_MAX: Duration = Duration::from_millis(100);
 const RELEASE_MAX: Duration = Duration::from_secs(5);
 /// What a command has from SIGTERM to SIGKILL when its front was killed.
 const FRONTLESS_MS: u64 = 5000;

@@ -6,7 +6,10 @@
 use std::collections::HashSet;
 use std::fs;
 
-use rustix::process::{Pid, PidfdFlags, Signal, getpgid, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpgid, kill_process, pidfd_open, pidfd_send_signal,
+};
 
 /// The children of a process, those that ended and were not waited for included. One that ends in
 /// this moment can make another be missed: whoever must know repeats it until `wait` says so.
@@ -14,11 +17,20 @@ pub(super) fn children(of: Pid) -> Vec<Pid> {
     let tasks = fs::read_dir(format!("/proc/{}/task", of.as_raw_nonzero()));
     let mut found = Vec::new();
     for task in tasks.into_iter().flatten().flatten() {
-        let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let Ok(list) = fs::read_to_string(task.path().join("children")) else {
+            return children_by_parent(of);
+        };
         let pids = list.split_ascii_whitespace().map(str::parse);
         found.extend(pids.flatten().filter_map(Pid::from_raw));
     }
     found
+}
+
+/// The same where the kernel keeps no lists of children, or the process is ending.
+fn children_by_parent(of: Pid) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    pids.filter(|pid| parent(*pid) == Some(of)).collect()
 }
 
 /// All processes below one, but not those to be spared nor what is below them.
@@ -46,13 +58,17 @@ pub(super) fn signal_all(of: Pid, spared: &HashSet<Pid>, group: Option<Pid>, sig
         if group.is_some() && getpgid(Some(pid)).ok() == group {
             continue;
         }
-        let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) else {
+        let fd = pidfd_open(pid, PidfdFlags::empty());
+        if parent(pid).is_none_or(|parent| !family.contains(&parent)) {
             continue;
-        };
-        if parent(pid).is_some_and(|parent| family.contains(&parent)) {
-            // One that has just ended needs no signal.
-            let _sent = pidfd_send_signal(&fd, signal);
         }
+        // One that has just ended needs no signal.
+        let _sent = match fd {
+            Ok(fd) => pidfd_send_signal(&fd, signal),
+            // A kernel before 5.3, or a sandbox that forbids it.
+            Err(Errno::NOSYS | Errno::PERM) => kill_process(pid, signal),
+            Err(e) => Err(e),
+        };
     }
 }
 
@@ -62,4 +78,24 @@ fn parent(pid: Pid) -> Option<Pid> {
     let (_, fields) = stat.rsplit_once(')')?;
     let parent = fields.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Pid::from_raw(parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpid;
+
+    use super::{children, children_by_parent};
+
+    #[test]
+    fn both_ways_to_find_children_find_the_same() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (listed, searched) = (children(getpid()), children_by_parent(getpid()));
+        drop(child.stdin.take());
+        let _ended = child.wait().unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed, searched);
+    }
 }

@@ -158,7 +158,7 @@ impl Warden {
 
     /// Asks everything to end, and kills it when the grace is over, or sooner if the lease is.
     fn begin_end(&mut self, why: Why, grace: Duration) {
-        if self.end.is_none() {
+        if self.end.is_none() && self.phase == Phase::Running {
             self.why = why;
         }
         let kill_at = Boot::now().after(grace).min(self.kill_at);

@@ -33,11 +33,11 @@ async fn black_holed(server: &RedisServer, round: u32) {
     let proxy = Proxy::start(server.addr()).await.unwrap();
     let url = |base: &str| format!("{base}/?namespace=round-{round}:");
     let holder = Place::at(&url(&proxy.url()));
-    let running = holder.start(&["--ttl", "1s", "x"], STUBBORN);
+    let running = holder.start(&["--ttl", "2s", "x"], STUBBORN);
     let (near, far) = (holder.pid("near"), holder.pid("far"));
     proxy.partition();
     // The next one comes by another way, and shares the log.
-    let mut next = holder.dlock(&["run", "--ttl", "1s", "x", "--", "sh", "-c", NEXT]);
+    let mut next = holder.dlock(&["run", "--ttl", "2s", "x", "--", "sh", "-c", NEXT]);
     next.env("DLOCK_URL", url(server.url()));
     let next = tokio::task::spawn_blocking(move || next.output()).await;
     let next = next.unwrap().unwrap();
@@ -56,7 +56,7 @@ async fn black_holed(server: &RedisServer, round: u32) {
     let ended = tokio::task::spawn_blocking(move || running.end())
         .await
         .unwrap();
-    let _ended = ended.expect(75, "could not be renewed");
+    let _ended = ended.expect(75, "the command was ended");
 }
 
 /// `DLOCK_BLACK_HOLES` asks for more rounds: `cargo xtask measure dlock` for a hundred.
