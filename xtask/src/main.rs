@@ -68,7 +68,8 @@ Commands:
   ci           Format, lints, documentation, tidy, then test: what CI runs.
   measure [what]...
                Builds in release and measures what docs/measurements.md states: round trips,
-               connections, memory, how soon a loss is told, latency between processes.
+               connections, memory, how soon a loss is told, latency between processes, crashes.
+               redis, postgres, sqlite and conformance are groups; a wrong name lists all.
   bench checker [--histories DIR]
                Measures the checkers, and on the public histories in DIR if they are given.
   bench plans [--cases N] [--seeds N]
