@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lock_core::{BoxError, LockClient, LockGuard, LockOptions};
+use lock_core::{BoxError, LockClient, LockOptions};
 use lock_redis::RedisBackend;
 use lock_testkit::service::RedisServer;
 
 use crate::Row;
+use crate::stores::{hold, release_all};
 
 pub(crate) async fn client(url: &str, ttl: Duration) -> Result<LockClient, BoxError> {
     let options = LockOptions::builder().ttl(ttl).build()?;
@@ -119,27 +120,6 @@ pub(crate) async fn renewals(server: &RedisServer) -> Result<Vec<Row>, BoxError>
             format!("{thousand} calls, {held} still held"),
         ),
     ])
-}
-
-async fn hold(locks: &LockClient, count: usize) -> Result<Vec<LockGuard<()>>, BoxError> {
-    let mut guards = Vec::with_capacity(count);
-    let numbers: Vec<usize> = (0..count).collect();
-    for chunk in numbers.chunks(256) {
-        let mutexes = chunk
-            .iter()
-            .map(|i| locks.mutex::<()>(format!("held/{i}")))
-            .collect::<Result<Vec<_>, _>>()?;
-        let taken = mutexes.iter().map(|mutex| mutex.lock());
-        guards.extend(futures_util::future::try_join_all(taken).await?);
-    }
-    Ok(guards)
-}
-
-async fn release_all(guards: Vec<LockGuard<()>>) -> Result<(), BoxError> {
-    for guard in guards {
-        guard.release().await?;
-    }
-    Ok(())
 }
 
 pub(crate) async fn waiters(server: &RedisServer) -> Result<Row, BoxError> {

@@ -10,7 +10,7 @@ use crate::Row;
 const RUNS: usize = 20;
 
 pub(crate) async fn quickstart(server: &RedisServer) -> Result<Row, BoxError> {
-    let found = stories(server, "quickstart", &["is killed", "the sums agree"]).await?;
+    let found = stories(server.url(), "quickstart", &["is killed", "the sums agree"]).await?;
     Ok(Row::new(
         "`quickstart redis://…`: exact sums, one of four workers killed in each",
         found,
@@ -19,7 +19,7 @@ pub(crate) async fn quickstart(server: &RedisServer) -> Result<Row, BoxError> {
 
 pub(crate) async fn fencing(server: &RedisServer) -> Result<Row, BoxError> {
     let found = stories(
-        server,
+        server.url(),
         "fencing",
         &["was refused", "the value is [\"fresh\"]"],
     )
@@ -30,8 +30,17 @@ pub(crate) async fn fencing(server: &RedisServer) -> Result<Row, BoxError> {
     ))
 }
 
+pub(crate) async fn transfer(url: &str) -> Result<Row, BoxError> {
+    let words = ["the stale transfer was refused", "both accounts are intact"];
+    let found = stories(url, "transfer", &words).await?;
+    Ok(Row::new(
+        "`transfer postgres://…`: the holder is stopped past its ttl, both accounts intact",
+        found,
+    ))
+}
+
 /// Runs the example and looks for the words that its story must contain.
-async fn stories(server: &RedisServer, name: &str, words: &[&str]) -> Result<String, BoxError> {
+async fn stories(url: &str, name: &str, words: &[&str]) -> Result<String, BoxError> {
     let program = std::env::current_exe()?
         .with_file_name("examples")
         .join(name);
@@ -46,7 +55,7 @@ async fn stories(server: &RedisServer, name: &str, words: &[&str]) -> Result<Str
     let started = Instant::now();
     for _ in 0..RUNS {
         let output = tokio::process::Command::new(&program)
-            .arg(server.url())
+            .arg(url)
             .output()
             .await?;
         let story = String::from_utf8_lossy(&output.stdout);

@@ -1,6 +1,7 @@
-//! Measures what the project states of itself, on a Redis of its own on this machine.
+//! Measures what the project states of itself, on servers of its own on this machine.
 //!
-//! `cargo xtask measure` runs all of it, with the examples; `measure NAME…` runs some.
+//! `cargo xtask measure` runs all of it, with the examples; `measure NAME…` runs some, and `redis`,
+//! `postgres` and `sqlite` are the names of groups.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -15,6 +16,7 @@ mod cost;
 mod examples;
 mod loss;
 mod samples;
+mod stores;
 mod turns;
 
 use std::process::ExitCode;
@@ -37,7 +39,7 @@ impl Row {
     }
 }
 
-const ALL: [&str; 10] = [
+const REDIS: [&str; 10] = [
     "uncontended",
     "renewals",
     "waiters",
@@ -61,9 +63,16 @@ async fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["take-turns", url, rounds] => turns::child(url, rounds).await,
-        [] => run(&ALL).await,
-        some if some.iter().all(|name| ALL.contains(name)) => run(some).await,
-        _ => Err(format!("usage: measure [{}]…", ALL.join("|")).into()),
+        ["crowd-taker", url] => stores::taker(url).await,
+        ["crash-writer", url, id] => stores::writer(url, id).await,
+        [] => run(&every()).await,
+        some => match chosen(some) {
+            Some(names) => run(&names).await,
+            None => {
+                let all = every().join("|");
+                Err(format!("usage: measure [redis|postgres|sqlite|{all}]…").into())
+            }
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,48 +83,85 @@ async fn main() -> ExitCode {
     }
 }
 
+fn every() -> Vec<&'static str> {
+    [&REDIS[..], &stores::POSTGRES, &stores::SQLITE].concat()
+}
+
+/// The measurements of these names, where a group's name is all of it; `None` if one is unknown.
+fn chosen(names: &[&str]) -> Option<Vec<&'static str>> {
+    let mut chosen = Vec::new();
+    for name in names {
+        match *name {
+            "redis" => chosen.extend(REDIS),
+            "postgres" => chosen.extend(stores::POSTGRES),
+            "sqlite" => chosen.extend(stores::SQLITE),
+            name => chosen.push(every().into_iter().find(|known| *known == name)?),
+        }
+    }
+    Some(chosen)
+}
+
 async fn run(names: &[&str]) -> Result<(), BoxError> {
     let mut rows = Vec::new();
-    let mut curves = Vec::new();
+    // A picture for Redis, and one for the others.
+    let mut curves = [Vec::new(), Vec::new()];
+    let [of_redis, of_stores] = &mut curves;
     for name in names {
         eprintln!("measuring {name} …");
-        // A server for each, so that one does not disturb the counters of another.
-        let server = RedisServer::start().await?;
-        match *name {
-            "uncontended" => rows.push(cost::uncontended(&server).await?),
-            "renewals" => rows.extend(cost::renewals(&server).await?),
-            "waiters" => rows.push(cost::waiters(&server).await?),
-            "held" => rows.extend(cost::held(&server).await?),
-            "black-hole" => rows.push(loss::black_hole(&server).await?),
-            "deleted" => {
-                let samples = loss::deleted(&server).await?;
-                rows.push(Row::new(
-                    "lock key deleted by another client until `lost()` resolves, 200 times",
-                    samples.summary(),
-                ));
-                curves.push(("key deleted → lost()", samples));
-            }
-            "dropped" => rows.push(loss::dropped(&server).await?),
-            "quickstart" => rows.push(examples::quickstart(&server).await?),
-            "fencing" => rows.push(examples::fencing(&server).await?),
-            "turns" => {
-                let samples = turns::between_processes(&server).await?;
-                rows.push(Row::new(
-                    "release to the next process's grant, two processes, loopback",
-                    samples.summary(),
-                ));
-                curves.push(("release → grant in the next process", samples));
-            }
-            _ => {}
+        if REDIS.contains(name) {
+            on_redis(name, &mut rows, of_redis).await?;
+        } else {
+            let found = stores::run(name).await?;
+            rows.extend(found.rows);
+            of_stores.extend(found.curves);
         }
     }
     println!("| what | found |\n|---|---|");
     for row in &rows {
         println!("| {} | {} |", row.what, row.found);
     }
-    if !curves.is_empty() && std::path::Path::new("docs").is_dir() {
-        std::fs::write("docs/latency.svg", chart::svg(&curves))?;
-        eprintln!("the curves are in docs/latency.svg");
+    for (curves, file) in curves.iter().zip(["docs/latency.svg", "docs/crowd.svg"]) {
+        if !curves.is_empty() && std::path::Path::new("docs").is_dir() {
+            std::fs::write(file, chart::svg(curves))?;
+            eprintln!("the curves are in {file}");
+        }
+    }
+    Ok(())
+}
+
+async fn on_redis(
+    name: &str,
+    rows: &mut Vec<Row>,
+    curves: &mut Vec<(&'static str, samples::Samples)>,
+) -> Result<(), BoxError> {
+    // A server for each, so that one does not disturb the counters of another.
+    let server = RedisServer::start().await?;
+    match name {
+        "uncontended" => rows.push(cost::uncontended(&server).await?),
+        "renewals" => rows.extend(cost::renewals(&server).await?),
+        "waiters" => rows.push(cost::waiters(&server).await?),
+        "held" => rows.extend(cost::held(&server).await?),
+        "black-hole" => rows.push(loss::black_hole(&server).await?),
+        "deleted" => {
+            let samples = loss::deleted(&server).await?;
+            rows.push(Row::new(
+                "lock key deleted by another client until `lost()` resolves, 200 times",
+                samples.summary(),
+            ));
+            curves.push(("key deleted → lost()", samples));
+        }
+        "dropped" => rows.push(loss::dropped(&server).await?),
+        "quickstart" => rows.push(examples::quickstart(&server).await?),
+        "fencing" => rows.push(examples::fencing(&server).await?),
+        "turns" => {
+            let samples = turns::between_processes(&server).await?;
+            rows.push(Row::new(
+                "release to the next process's grant, two processes, loopback",
+                samples.summary(),
+            ));
+            curves.push(("release → grant in the next process", samples));
+        }
+        other => return Err(format!("there is no measurement {other}").into()),
     }
     Ok(())
 }

@@ -76,7 +76,7 @@ pub(crate) async fn child(url: &str, rounds: &str) -> Result<(), BoxError> {
 }
 
 /// The machine's clock, which its processes share.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -70,7 +70,8 @@ Commands:
   ci           Format, lints, documentation, tidy, then test: what CI runs.
   measure [what]...
                Builds in release and measures what docs/measurements.md states: round trips,
-               connections, memory, how soon a loss is told, latency between processes.
+               connections, memory, how soon a loss is told, latency between processes, crashes.
+               redis, postgres, sqlite and conformance are groups; a wrong name lists all.
   measure dlock
                Measures dlock: size, start-up beside flock's, a hundred runs whose store is cut off.
   bench checker [--histories DIR]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use lock_testkit::service::RedisServer;
+use lock_testkit::service::{PostgresServer, RedisServer};
 
 /// The folder of the examples' programs, built as whoever runs one builds it: this crate does not
 /// depend on them.
@@ -17,7 +17,14 @@ fn programs() -> &'static PathBuf {
         let deps = std::env::current_exe().unwrap();
         let profile = deps.ancestors().nth(2).unwrap();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "-p", "examples", "--examples"]);
+        build.args([
+            "build",
+            "-p",
+            "examples",
+            "--examples",
+            "--features",
+            "postgres",
+        ]);
         if profile.ends_with("release") {
             build.arg("--release");
         }
@@ -85,6 +92,16 @@ async fn the_stories_on_redis() {
         tells("quickstart", &[url], &QUICKSTART);
         tells("fencing", &[url], &FENCING);
         tells("my_lock", &[url], &["got my_lock", "released my_lock"]);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_is_moved_in_postgres_and_a_stopped_holder_harms_no_account() {
+    let server = PostgresServer::start().await.unwrap();
+    let url = server.url();
+    tokio::task::block_in_place(|| {
+        let words = ["the stale transfer was refused", "both accounts are intact"];
+        tells("transfer", &[url], &words);
     });
 }
 

@@ -141,7 +141,12 @@ pub(super) const CRATES: &[Crate] = &[
     },
     Crate {
         name: "benches",
-        dependencies: &["lock-core", "lock-redis", "lock-testkit"],
+        dependencies: &[
+            "distributed-mutex",
+            "lock-core",
+            "lock-redis",
+            "lock-testkit",
+        ],
         dev_dependencies: &[],
     },
     Crate {
