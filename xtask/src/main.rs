@@ -11,6 +11,7 @@
 
 mod bench;
 mod ci;
+mod features;
 mod image;
 mod measure;
 mod run;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("test") => test::test(&rest),
         Some("ci") => ci::ci(),
+        Some("features") => features::features(&rest),
         Some("bench") => bench::bench(&rest),
         Some("measure") => measure::measure(&rest),
         Some("soak") => soak::soak(&rest),
@@ -66,6 +68,9 @@ Commands:
   test [args]  Provides the servers that the tests need, then runs all tests.
                Arguments go to `cargo nextest run` (or `cargo test`): -p lock-redis, a name, ...
   ci           Format, lints, documentation, tidy, then test: what CI runs.
+  features [all|table]
+               Lints distributed-mutex with no feature, each alone and all together; `all` with
+               every set of them; `table` prints how many crates each builds.
   measure [what]...
                Builds in release and measures what docs/measurements.md states: round trips,
                connections, memory, how soon a loss is told, latency between processes, crashes.
