@@ -5,7 +5,7 @@
 //!   whoever comes waits for it.
 //!
 //! ```sh
-//! cargo run --release --features postgres --example transfer postgres://USER@127.0.0.1/DATABASE
+//! cargo run --release -p examples --features postgres --example transfer postgres://USER@127.0.0.1/DATABASE
 //! ```
 //!
 //! Expect the story in ten lines, and that both accounts are intact. The accounts stand in a schema

@@ -67,9 +67,10 @@ impl Taken {
 /// Safe to drop: what was sent is undone in the background.
 pub(crate) async fn acquire(wanted: Wanted<'_>, limit: Limit) -> Result<Option<Taken>, Error> {
     let core = &wanted.engine.core;
-    wanted.engine.ensure_running()?;
-    let owner = OwnerId::draw(&*core.entropy);
     let name = wanted.queue.name();
+    let running = wanted.engine.ensure_running();
+    running.map_err(|error| error.in_operation("acquire", name))?;
+    let owner = OwnerId::draw(&*core.entropy);
     let ttl = wanted.options.ttl();
     let span = instrument::acquire_span(core.backend.kind(), name, owner, ttl);
     let mut run = Run {
@@ -348,7 +349,11 @@ impl Run<'_> {
     }
 
     fn timed_out(&mut self) -> Error {
-        let message = "it was not free before the caller's time was up";
+        let message = if self.attempts == 0 {
+            "others in this process had it, or waited for it before, until the caller's time was up"
+        } else {
+            "it was not free before the caller's time was up"
+        };
         let error = Error::new(ErrorKind::Timeout, message);
         let error = match self.last_error.take() {
             Some(cause) => error.with_source(cause),

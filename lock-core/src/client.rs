@@ -12,7 +12,7 @@ use crate::call::bounded;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Core, Engine};
 use crate::entropy::{Entropy, SystemEntropy};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, of_a_read};
 use crate::finding::Finding;
 use crate::memory::MemoryBackend;
 use crate::mutex::{DistributedMutex, MutexBuilder};
@@ -127,7 +127,7 @@ impl LockClient {
     pub async fn inspect(&self, name: impl AsRef<str>) -> Result<LockInfo, Error> {
         let name = LockName::new(name)?;
         let info = self.bounded(self.engine.core.backend.inspect(&name)).await;
-        info.map_err(|e| e.in_operation("inspect", &name))
+        info.map_err(|e| of_a_read(e).in_operation("inspect", &name))
     }
 
     /// The names that are held and begin with the prefix, at most `limit`, in no order; no snapshot.
@@ -138,7 +138,8 @@ impl LockClient {
     /// # Cancel safety
     /// Safe to drop: it only reads.
     pub async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<LockInfo>, Error> {
-        self.engine.core.backend.list(prefix, limit).await
+        let listed = self.engine.core.backend.list(prefix, limit).await;
+        listed.map_err(of_a_read)
     }
 
     /// Takes the lock from whoever holds it (C11). The holder is fenced out at once: its commit

@@ -36,7 +36,31 @@ pub trait Codec<T>: fmt::Debug + Send + Sync + 'static {
 /// a value can be committed and not be locked again, so keep them out, or use a codec of your own.
 ///
 /// A type may gain fields that have `#[serde(default)]` while older versions of the service run. For
-/// anything else, lock the name as a `serde_json::Value`, change that and commit it.
+/// anything else, lock the name as a `serde_json::Value`, change that and commit it:
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use lock_core::{ErrorKind, LockClient};
+/// use serde_json::{Value, json};
+///
+/// let locks = LockClient::in_memory();
+/// locks.mutex::<u32>("seats")?.update(|seats| { *seats = 7; Ok(()) }).await?;
+///
+/// // The next version of the service keeps a list, and does not read the number.
+/// let seats = locks.mutex::<Vec<u32>>("seats")?;
+/// assert_eq!(seats.lock().await.unwrap_err().kind(), ErrorKind::State);
+///
+/// // Run once, and harmless if it is run again.
+/// let migration = |value: &mut Value| {
+///     if let Some(number) = value.as_u64() {
+///         *value = json!((1..=number).collect::<Vec<_>>());
+///     }
+///     Ok(())
+/// };
+/// locks.mutex::<Value>("seats")?.update(migration).await?;
+/// assert_eq!(seats.lock().await?.len(), 7);
+/// # Ok::<(), lock_core::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::exhaustive_structs,

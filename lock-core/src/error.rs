@@ -147,6 +147,13 @@ impl Error {
         self
     }
 
+    /// Adds what a driver said as the cause. Drivers often say what their own cause says, and name it
+    /// as their cause besides: it is left out then, so that a chain tells nothing twice.
+    #[must_use]
+    pub fn with_driver_source(self, source: impl Into<BoxError>) -> Self {
+        self.with_source(ToldOnce(source.into()))
+    }
+
     /// Says which operation on which lock failed, unless that is said already.
     #[must_use]
     pub fn in_operation(mut self, operation: &'static str, name: &LockName) -> Self {
@@ -263,6 +270,11 @@ impl StdError for SharedSource {
     }
 }
 
+/// The error of a request that only reads: it has no effect, whether or not it was answered.
+pub(crate) fn of_a_read(error: Error) -> Error {
+    error.with_effect(Effect::NotApplied)
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
@@ -277,8 +289,12 @@ impl fmt::Display for Error {
             f.write_str("; it may have taken effect")?;
         }
         if let Some(Effort { attempts, waited }) = inner.effort {
-            let times = if attempts == 1 { "attempt" } else { "attempts" };
-            write!(f, " ({attempts} {times} in {} ms)", waited.as_millis())?;
+            let ms = waited.as_millis();
+            match attempts {
+                0 => write!(f, " (after {ms} ms; the store was not asked)")?,
+                1 => write!(f, " (1 attempt in {ms} ms)")?,
+                _ => write!(f, " ({attempts} attempts in {ms} ms)")?,
+            }
         }
         Ok(())
     }
@@ -298,6 +314,30 @@ impl fmt::Debug for Error {
             debug.field("source", source);
         }
         debug.finish()
+    }
+}
+
+/// A driver's error without those of its causes whose words it repeats.
+#[derive(Debug)]
+struct ToldOnce(BoxError);
+
+impl fmt::Display for ToldOnce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for ToldOnce {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let said = self.0.to_string();
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            if !said.contains(&error.to_string()) {
+                return Some(error);
+            }
+            cause = error.source();
+        }
+        None
     }
 }
 

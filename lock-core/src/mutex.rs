@@ -14,7 +14,7 @@ use crate::backend::LockBackend;
 use crate::call::bounded;
 use crate::codec::{Codec, Json};
 use crate::engine::Engine;
-use crate::error::{BoxError, Error, ErrorKind};
+use crate::error::{BoxError, Error, ErrorKind, of_a_read};
 use crate::guard::LockGuard;
 use crate::name::LockName;
 use crate::options::LockOptions;
@@ -285,7 +285,7 @@ impl<T: Send + 'static> DistributedMutex<T> {
             })
         };
         read.await
-            .map_err(|e: Error| e.in_operation("peek at", self.name()))
+            .map_err(|e: Error| of_a_read(e).in_operation("peek at", self.name()))
     }
 
     /// The name of the lock.

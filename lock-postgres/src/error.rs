@@ -104,7 +104,7 @@ impl Failure {
     pub(crate) fn no_connection(at: &At, within: Duration) -> Self {
         Self::unavailable(format!(
             "no connection to {} was free or could be made within {} ms; does the pool have enough \
-             for its other users, and is the server running?",
+             for its other users, and is a PostgreSQL running there?",
             at.server,
             within.as_millis()
         ))
@@ -149,7 +149,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let error = Self::new(failure.kind, failure.message).with_effect(failure.effect);
         match failure.source {
-            Some(source) => error.with_source(source),
+            Some(source) => error.with_driver_source(source),
             None => error,
         }
     }

@@ -82,17 +82,25 @@ impl Failure {
     pub(crate) fn not_connected(at: &str, within: Duration) -> Self {
         Self::new(
             ErrorKind::Unavailable,
-            format!("no connection to {at} within {} ms", within.as_millis()),
+            format!(
+                "no connection to {at} within {} ms; is it running, is it a Redis, and is the \
+                 address right?",
+                within.as_millis()
+            ),
         )
     }
 
     /// Why no connection could be made; nothing was sent.
     pub(crate) fn connecting(error: RedisError, at: &str) -> Self {
+        let is_malformed = matches!(classify(&error), Class::Malformed);
         let mut failure = Self::sending(error, at);
         if failure.effect == Effect::Unknown {
             failure.effect = Effect::NotApplied;
-            failure.message =
-                format!("cannot connect to {at}; is it running, and is the address right?");
+            if !is_malformed {
+                failure.message = format!(
+                    "cannot connect to {at}; is it running, is it a Redis, and is the address right?"
+                );
+            }
         }
         failure
     }
@@ -105,7 +113,10 @@ impl Failure {
             Class::Malformed => {
                 let mut failure = Self::new(
                     ErrorKind::Unavailable,
-                    format!("{at} answered what no Redis server would"),
+                    format!(
+                        "{at} answered what no Redis server would; is the port that of another \
+                         service?"
+                    ),
                 );
                 failure.effect = Effect::Unknown;
                 failure.aftermath = Aftermath::Replace;
@@ -142,7 +153,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let error = Self::new(failure.kind, failure.message).with_effect(failure.effect);
         match failure.source {
-            Some(source) => error.with_source(source),
+            Some(source) => error.with_driver_source(source),
             None => error,
         }
     }
@@ -240,14 +251,17 @@ fn by_code(code: &str, detail: &str, at: &str) -> Failure {
 
 fn wrong_type(detail: &str) -> String {
     let held = detail.split([' ', ',']).next().unwrap_or("");
-    let held = match held {
-        "hash" | "list" | "set" | "stream" | "zset" => held,
-        _ => "value of another type",
-    };
-    format!(
-        "its key holds a {held} of another program, not a lock; choose another name or namespace, \
-         or delete that key"
-    )
+    let remedy = "not a lock; choose another name or namespace, or delete that key";
+    match held {
+        // The script names the type of the lock key, and of no other.
+        "hash" | "list" | "set" | "stream" | "zset" => format!(
+            "its lock key, the namespace and the name, holds a {held} of another program, {remedy}"
+        ),
+        _ => format!(
+            "its record or its line ({{NAME}}:lock or {{NAME}}:line, where NAME is the namespace and \
+             the name) holds a value of another type, {remedy}"
+        ),
+    }
 }
 
 pub(crate) const READ_ONLY: &str = "is a read-only replica; connect to the primary";

@@ -195,7 +195,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let error = Self::new(failure.kind, failure.message).with_effect(failure.effect);
         match failure.source {
-            Some(source) => error.with_source(source),
+            Some(source) => error.with_driver_source(source),
             None => error,
         }
     }

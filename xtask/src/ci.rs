@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::run::{cargo, note, run, step};
-use crate::{test, tidy};
+use crate::{features, test, tidy};
 
 /// Runs all checks, also after one failed, so that one run tells all.
 pub(crate) fn ci() -> Outcome {
@@ -18,6 +18,7 @@ pub(crate) fn ci() -> Outcome {
         let words = ["clippy", "--workspace", "--all-targets", "--all-features"];
         run(cargo(&words).args(["--", "-D", "warnings"]))
     });
+    check("features", &|| features::features(&[]));
     check("documentation", &|| {
         let words = ["doc", "--workspace", "--no-deps", "--all-features"];
         run(cargo(&words).env("RUSTDOCFLAGS", "-Dwarnings"))

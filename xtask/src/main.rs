@@ -12,6 +12,7 @@
 mod bench;
 mod ci;
 mod dlock;
+mod features;
 mod image;
 mod measure;
 mod run;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("test") => test::test(&rest),
         Some("ci") => ci::ci(),
+        Some("features") => features::features(&rest),
         Some("bench") => bench::bench(&rest),
         Some("measure") if rest.first().is_some_and(|what| what == "dlock") => dlock::measure(),
         Some("measure") => measure::measure(&rest),
@@ -68,6 +70,9 @@ Commands:
   test [args]  Provides the servers that the tests need, then runs all tests.
                Arguments go to `cargo nextest run` (or `cargo test`): -p lock-redis, a name, ...
   ci           Format, lints, documentation, tidy, then test: what CI runs.
+  features [all|table]
+               Lints distributed-mutex with no feature, each alone and all together; `all` with
+               every set of them; `table` prints how many crates each builds.
   measure [what]...
                Builds in release and measures what docs/measurements.md states: round trips,
                connections, memory, how soon a loss is told, latency between processes, crashes.

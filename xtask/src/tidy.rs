@@ -3,6 +3,7 @@
 //! - [`arrows`]: a module of lock-core uses only layers that its own may use.
 //! - [`manifests`]: a crate depends only on crates that it may know.
 //! - [`text`]: lengths of files, unfinished code, words that must not be there.
+//! - [`pages`]: the pages of the backends have equal headings and show what their backend runs.
 //! - [`promises`]: the tests that the documents name exist.
 //!
 //! What may be used by what is written in [`layers`] and nowhere else.
@@ -10,6 +11,7 @@
 mod arrows;
 mod layers;
 mod manifests;
+mod pages;
 mod promises;
 mod text;
 
@@ -31,6 +33,7 @@ pub(crate) fn tidy() -> Outcome {
     let mut findings = arrows::check(&files);
     findings.extend(manifests::check(&files));
     findings.extend(text::check(&files));
+    findings.extend(pages::check(&files));
     findings.extend(promises::check(&files));
     if findings.is_empty() {
         note(&format!("{} files are tidy", files.len()));

@@ -1,7 +1,9 @@
 //! Clients by URL, on each store.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod refusals;
 mod table;
+mod trees;
 mod urls;
 
 use std::path::PathBuf;

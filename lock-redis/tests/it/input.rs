@@ -206,7 +206,7 @@ async fn a_key_of_another_type_in_the_locks_place_is_named_at_once_and_left_alon
     is(
         &error,
         ErrorKind::Invalid,
-        "cannot acquire lock 'taken': its key holds a list of another program, not a lock; choose \
+        "cannot acquire lock 'taken': its lock key, the namespace and the name, holds a list of another program, not a lock; choose \
          another name or namespace, or delete that key",
     );
     assert_eq!(error.attempts(), Some(1));

@@ -1,6 +1,6 @@
 use super::arrows::Table;
 use super::layers::{CRATES, EXCEPTIONS, Exception, LAYERS};
-use super::{Source, manifests, promises, text};
+use super::{Source, manifests, pages, promises, text};
 
 fn source(path: &str, text: &str) -> Source {
     Source {
@@ -235,4 +235,32 @@ fn a_promise_without_its_test_is_found() {
     ];
     assert_eq!(promises::check(&files), expected);
     assert_eq!(promises::check(&[]), Vec::<String>::new());
+}
+
+#[test]
+fn a_backends_page_has_the_common_headings_and_shows_each_script() {
+    let head = "## When to choose it\n## How it works\n";
+    let tail = "## Options\n## What survives\n## What does not\n## Limits\n";
+    let path = "docs/backends/redis.md";
+    let script = source("lock-redis/src/scripts/acquire.lua", "");
+    let page = |middle: &str| source(path, &format!("{head}{middle}\n{tail}"));
+    let link = "[acquire](../../lock-redis/src/scripts/acquire.lua)";
+    let check = |page| pages::check(&[page, script_of(&script)]);
+    assert!(check(page(link)).is_empty());
+    assert_eq!(
+        check(page("")),
+        [format!("{path}:1: it does not show {}", script.path)]
+    );
+    let gone = check(page(&format!("{link} [x](../../lock-redis/src/gone.lua)")));
+    assert_eq!(
+        gone,
+        [format!(
+            "{path}:3: there is no file lock-redis/src/gone.lua"
+        )]
+    );
+    assert_eq!(check(page(&format!("{link}\n## More"))).len(), 1);
+}
+
+fn script_of(script: &Source) -> Source {
+    source(&script.path, &script.text)
 }
