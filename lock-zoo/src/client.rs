@@ -27,6 +27,20 @@ pub enum Habit {
     HandsOutLate,
     /// It takes a lease by two requests, of which the second sets the expiry.
     LocksThenExpires,
+    /// Nothing is wrong: it passes its lease from task to task.
+    Passes,
+    /// It passes its lease on with the value of the grant, not with that of the last commit.
+    PassesAStaleValue,
+    /// It passes its lease on under the token that it had.
+    PassesTheSameToken,
+    /// It passes its lease on while it is not known what became of a write.
+    PassesUnsettled,
+    /// Passing its lease on, it sends each commit once more, as another one.
+    SendsAgainAsAnother,
+    /// Passing its lease on, it says that a commit is done before the store has said so.
+    TellsBeforeAcknowledged,
+    /// Passing its lease on, it writes the change of a holder who released without a commit.
+    WritesWhatWasAborted,
     /// It drops a grant that came too late and says that it was refused.
     DropsLate,
     /// It takes a renewal that says "lost" for a hiccup.
@@ -48,6 +62,20 @@ pub enum Habit {
 impl Habit {
     pub(crate) const fn is_tokenless(self) -> bool {
         matches!(self, Self::ReportsLostAsReleased | Self::Tokenless)
+    }
+
+    /// Whether it passes leases from task to task.
+    pub(crate) const fn passes(self) -> bool {
+        matches!(
+            self,
+            Self::Passes
+                | Self::PassesAStaleValue
+                | Self::PassesTheSameToken
+                | Self::PassesUnsettled
+                | Self::SendsAgainAsAnother
+                | Self::TellsBeforeAcknowledged
+                | Self::WritesWhatWasAborted
+        )
     }
 }
 

@@ -6,7 +6,8 @@
 //! nothing else catches, so that no rule is dead.
 //!
 //! - [`store`] is a small store with a [`Defect`] for each place where real code goes wrong.
-//! - [`client`](Habit) has the bad habits of clients on a right store.
+//! - [`client`](Habit) has the bad habits of clients on a right store, also of those that pass a lease from
+//!   task to task.
 //! - [`served`] has locks of others on real servers.
 //! - `cargo xtask zoo` shows the whole table, `cargo xtask zoo <id>` one member's report.
 #![expect(
@@ -18,6 +19,7 @@ mod client;
 mod lock;
 mod member;
 mod members;
+mod relay;
 pub mod served;
 pub mod store;
 pub mod table;

@@ -1,7 +1,7 @@
 //! [`BrokenLock`]: a store with a defect and clients with a habit, as a subject of the test kit.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lock_core::{Clock, SeededEntropy};
@@ -9,6 +9,7 @@ use lock_testkit::subject::{Client, ServerFault, StepClient, Store, Subject, Tra
 use lock_testkit::{FaultyBackend, Link, SetupError};
 
 use crate::client::{Habit, Habitual};
+use crate::relay::Relaying;
 use crate::store::{Defect, ZooStore};
 
 /// A lock that may be broken in its store, in its clients, or not at all.
@@ -76,7 +77,17 @@ impl World for BrokenWorld {
         let seed = self.seed ^ u64::from(number).saturating_add(1).rotate_left(40);
         let clock = Arc::clone(&self.clock);
         let entropy = Arc::new(SeededEntropy::new(seed));
-        let inner = StepClient::new(backend.clone(), Arc::clone(&clock), entropy);
+        let inner = StepClient::new(backend.clone(), Arc::clone(&clock), entropy.clone());
+        if self.habit.passes() {
+            return Ok(Arc::new(Relaying {
+                inner,
+                backend,
+                clock,
+                entropy,
+                habit: self.habit,
+                queues: Mutex::default(),
+            }));
+        }
         if self.habit == Habit::None {
             return Ok(Arc::new(inner));
         }

@@ -135,6 +135,7 @@ impl Member {
         lock.habit = match lock.habit {
             Habit::Cautious => Habit::Cautious,
             habit if habit.is_tokenless() => Habit::Tokenless,
+            habit if habit.passes() => Habit::Passes,
             _ => Habit::None,
         };
         lock.name = "control";

@@ -3,6 +3,7 @@
 mod leases;
 mod liveness;
 mod owners;
+mod relays;
 mod tokens;
 mod values;
 
@@ -19,6 +20,7 @@ pub fn members() -> impl Iterator<Item = &'static Member> {
         leases::MEMBERS,
         values::MEMBERS,
         liveness::MEMBERS,
+        relays::MEMBERS,
     ];
     groups.into_iter().flatten()
 }

@@ -259,13 +259,19 @@ impl Handle {
             Some(lease) if lease.owner == owner => lease.token,
             _ => self.next_token(record, steps),
         };
-        record.last_token = record.last_token.max(token);
+        let more = u64::from(request.reserve.saturating_sub(1));
+        let last = match &record.lease {
+            Some(lease) if lease.owner == owner => lease.last,
+            _ => token.saturating_add(more),
+        };
+        record.last_token = record.last_token.max(last);
         record.line.retain(|(waiting, _)| *waiting != request.owner);
         record.reserved = None;
         record.lease = Some(Lease {
             owner,
             client: self.client,
             token,
+            last,
             expires,
             since: now,
         });
@@ -274,6 +280,8 @@ impl Handle {
         let values = inner.records.get(&self.value_key(&request.name));
         grant.state = values.and_then(|record| record.value(self.shared.defect, now));
         grant.others_wait = others_wait;
+        let reserved = last.saturating_sub(token).saturating_add(1);
+        grant.reserved = u32::try_from(reserved).unwrap_or(u32::MAX);
         Acquisition::Granted(grant)
     }
 
@@ -337,6 +345,7 @@ impl Handle {
                 owner,
                 client,
                 token: request.token.get(),
+                last: request.token.get(),
                 expires,
                 since: now,
             });

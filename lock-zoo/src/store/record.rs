@@ -33,13 +33,15 @@ pub(super) struct Lease {
     pub(super) owner: OwnerId,
     pub(super) client: u32,
     pub(super) token: u64,
+    /// The largest token that is reserved for the owner.
+    pub(super) last: u64,
     pub(super) expires: Moment,
     pub(super) since: Moment,
 }
 
 impl Lease {
     pub(super) fn is(&self, owner: OwnerId, token: FencingToken) -> bool {
-        self.owner == owner && self.token == token.get()
+        self.owner == owner && (self.token..=self.last).contains(&token.get())
     }
 }
 
@@ -76,6 +78,12 @@ impl Record {
     pub(super) fn has_applied(&self, commit: &Commit) -> bool {
         let written = self.written.as_ref();
         written.is_some_and(|w| w.token == commit.token && w.sequence >= commit.sequence)
+    }
+
+    /// Whether a later token has written already.
+    pub(super) fn is_overtaken(&self, commit: &Commit) -> bool {
+        let written = self.written.as_ref();
+        written.is_some_and(|w| w.token > commit.token)
     }
 
     pub(super) fn write(&mut self, commit: &Commit, defect: Defect, now: Moment) {

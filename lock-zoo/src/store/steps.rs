@@ -83,11 +83,12 @@ impl LockBackend for Handle {
             if is_told && written.is_some_and(|record| record.has_applied(request)) {
                 return Ok(committed);
             }
+            let is_overtaken = written.is_some_and(|record| record.is_overtaken(request));
             let record = self.look(&mut inner, &key);
             let is_mine = record
                 .lease
                 .as_ref()
-                .is_some_and(|l| l.is(owner, request.token));
+                .is_some_and(|l| l.is(owner, request.token) && !(l.last > l.token && is_overtaken));
             if !is_mine && defect == Defect::PeekShowsRefused {
                 record.draft = Some(request.state.clone());
             }
