@@ -18,8 +18,9 @@ pub(crate) fn features(arguments: &[String]) -> Outcome {
 }
 
 /// As in the crate's manifest; one that is missing here is an error of [`known`].
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 8] = [
     "memory",
+    "metrics",
     "postgres",
     "postgres-rustls",
     "redis",

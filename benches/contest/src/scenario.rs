@@ -128,7 +128,7 @@ pub(crate) fn all(length: Duration) -> Vec<Scenario> {
         ),
         row(
             "update-4x16",
-            "`update` of a counter by 4 processes of 16 tasks, against the counter of as many",
+            "`update` of a counter, 4 processes of 16 tasks, against as many",
             play(Update, 4, 16, 1),
             Some(play(Counter, 4, 16, 1)),
             Some(15.0),
