@@ -131,9 +131,9 @@ mod tests {
     #[test]
     fn every_set_of_features_that_differs_is_there_once() {
         let sets = every();
-        // memory and sqlite on or off; PostgreSQL off, on or with TLS; Redis off, on, or with one of
+        // memory, metrics and sqlite on or off; PostgreSQL off, on or with TLS; Redis off, on, or with one of
         // two more, or both.
-        assert_eq!(sets.len(), 2 * 2 * 3 * 5);
+        assert_eq!(sets.len(), 2 * 2 * 2 * 3 * 5);
         assert!(sets.iter().any(String::is_empty));
     }
 }
