@@ -10,7 +10,7 @@ use lock_testkit::service::RedisServerOptions;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::net::{Net, counter, in_time, lasting, ms, with_ttl};
-use crate::server::Server;
+use crate::server::{Server, raw};
 use crate::until;
 
 /// Far sooner than the next renewal of a lasting lease: what resolves by then was pushed.
@@ -205,7 +205,7 @@ impl Holder {
     fn start(url: &str) -> Self {
         let test = "loss::a_process_stopped_past_its_ttl_is_fenced_out";
         let child = Command::new(std::env::current_exe().unwrap())
-            .args([test, "--exact"])
+            .args([test, "--exact", "--nocapture"])
             .env(HOLDER_OF, url)
             .stdout(Stdio::null())
             .spawn()
@@ -234,8 +234,7 @@ async fn hold_and_commit(url: &str) {
         .build();
     let mut guard = counter(&locks, "m").lock().await.unwrap();
     *guard = 1;
-    let client = redis::Client::open(url).unwrap();
-    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    let mut raw = raw(url).await;
     let () = redis::cmd("SET")
         .arg("holding")
         .arg("1")

@@ -7,7 +7,22 @@ use std::time::Duration;
 use lock_redis::{RedisBackend, RedisOptions};
 use lock_testkit::service::{RedisServer, RedisServerOptions};
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, cmd};
+use redis::{AsyncConnectionConfig, FromRedisValue, cmd};
+
+use crate::PATIENCE;
+
+/// A bare connection that waits for its answers: its default bound of half a second is less than
+/// a busy machine, or a process that is stopped on purpose, may take.
+pub(crate) async fn raw(url: &str) -> MultiplexedConnection {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let client = redis::Client::open(url).unwrap();
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .unwrap()
+}
 
 pub(crate) struct Server(RedisServer);
 
@@ -22,8 +37,7 @@ impl Server {
 
     /// Another client than the backend's.
     pub(crate) async fn raw(&self) -> MultiplexedConnection {
-        let client = redis::Client::open(self.url()).unwrap();
-        client.get_multiplexed_async_connection().await.unwrap()
+        raw(self.url()).await
     }
 
     /// Sends a command as another client would.
