@@ -158,8 +158,7 @@ impl RedisBackend {
                     .arg(request.sequence)
                     .arg(&**request.state.bytes())
                     .arg(request.state.format().get())
-                    .arg(u8::from(request.then == Then::Release))
-                    .arg(&self.client);
+                    .arg(u8::from(request.then == Then::Release));
                 self.hand_on(cmd);
             })
             .await?;

@@ -1,11 +1,13 @@
--- KEYS: lock, record, line. ARGV: owner, token, sequence, state, format, release ('1' or '0'), client,
+-- KEYS: lock, record, line. ARGV: owner, token, sequence, state, format, release ('1' or '0'),
 -- claim_ms, channel prefix, whether the number of listeners is known ('1' or '0').
 -- Committed: {1, others wait}. Lost: {0, cause, token of the last commit or false}.
 local lock, record, line = KEYS[1], KEYS[2], KEYS[3]
 local owner, token, sequence = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
-local value, wrong = owner_if_room(lock)
-if wrong then return wrong end
+-- A read keeps a lease's own key tracked. Redis looks at its memory before the first write of a script
+-- only, which is that of the value.
+local value = redis.pcall('GET', lock)
+if type(value) == 'table' then return failed(lock, value) end
 local f = redis.call('HMGET', record, 'o', 'g', 'n', 'r', 'x', 'xn', 'ct', 'cs')
 local rec = { o = f[1], g = f[2], n = f[3], r = f[4], x = f[5], xn = f[6] }
 local last_token, last_sequence = tonumber(f[7] or '0'), tonumber(f[8] or '0')
@@ -21,18 +23,19 @@ if last_token > token then
 end
 -- Before the first write, so that a line of the wrong type stops the step.
 local others = redis.call('ZCARD', line)
+-- A late duplicate of an earlier commit does not end the lease that went on after it.
+local superseded = last_token == token and last_sequence > sequence
+local ends = ARGV[6] == '1' and not superseded
 if not applied then
-  redis.call('HSET', record, 's', ARGV[4], 'f', ARGV[5], 'ct', whole(token), 'cs', whole(sequence))
+  redis.call('HSET', record, 's', ARGV[4], 'f', ARGV[5], 'ct', whole(token), 'cs', whole(sequence),
+    'e', ends and 'R' or '')
   if not rec.o then
     -- The record was gone: tokens still have to grow from here.
     redis.call('HSET', record, 't', whole(token), 'o', owner, 'g', whole(token), 'n', '1')
   end
 end
--- A late duplicate of an earlier commit does not end the lease that went on after it.
-local superseded = last_token == token and last_sequence > sequence
-if ARGV[6] == '1' and not superseded then
-  redis.call('ZREM', line, owner .. ':' .. ARGV[7])
-  redis.call('HSET', record, 'e', 'R')
-  hand_on(KEYS, ARGV[8], ARGV[9], ARGV[10])
+if ends then
+  if applied then redis.call('HSET', record, 'e', 'R') end
+  hand_on(KEYS, others, rec.r, ARGV[7], ARGV[8], ARGV[9])
 end
 return { 1, others }

@@ -3,10 +3,10 @@
 -- set). Fields of the record:
 --   t        the largest token granted or reserved so far
 --   o g n    owner, token and number of reserved tokens of the last grant
---   e        how that grant ended: 'R' released, 'X' forced; absent while it lasts or if it ran out
+--   e        how that grant ended: 'R' released, 'X' forced; empty while it lasts or if it ran out
 --   p        how the one before it ended: 'F', 'R', 'X' or 'A<owner>:<token>'
 --   x xn     token and number of tokens of the last grant that ended by force
---   r        the owner for whom a release reserved the lock, until it claims it
+--   r        the owner for whom a release reserved the lock, until it claims it; then empty
 --   l a c    label, time of the grant in ms, client of the holder
 --   s f      the state and the tag of its format
 --   ct cs    token and sequence of the last commit
@@ -16,28 +16,25 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- A field of the record that may be empty, which is as good as absent: to empty one costs less than
+-- to delete it.
+local function said(field)
+  return field and field ~= '' and field
+end
+
+-- The error of a command on this key, with the type that it has if that is what is wrong.
+local function failed(key, answer)
+  if not string.find(answer.err, 'WRONGTYPE', 1, true) then return answer end
+  return { err = 'WRONGTYPE ' .. redis.call('TYPE', key).ok }
+end
+
 -- Who has the lock key. GETEX without options reads like GET, but is no read to client tracking, so
 -- that a refused attempt need not be told of changes to the key. (PTTL is one, and in Redis 7.0 any
 -- read in a script tracks all of its keys: what comes all the same the client has to ignore.)
 local function owner_of(key)
   local value = redis.pcall('GETEX', key)
-  if type(value) == 'table' then
-    if string.find(value.err, 'WRONGTYPE', 1, true) then
-      return nil, { err = 'WRONGTYPE ' .. redis.call('TYPE', key).ok }
-    end
-    return nil, value
-  end
+  if type(value) == 'table' then return nil, failed(key, value) end
   return value, nil
-end
-
--- The same for a step that needs memory. Redis looks at its limit before the first write of a script
--- only, and takes GETEX for one; writing nothing by SETRANGE makes it look.
-local function owner_if_room(key)
-  local room = redis.pcall('SETRANGE', key, 0, '')
-  if type(room) == 'table' and not string.find(room.err, 'WRONGTYPE', 1, true) then
-    return nil, room
-  end
-  return owner_of(key)
 end
 
 -- Whether the token is one of the n that were granted from first on.
@@ -82,9 +79,9 @@ end
 
 -- Reserves the lock for the first in line whose client still listens and wakes it; frees the lock
 -- if there is none. The second in line is told to look again when the claim time is over, in case
--- the first is frozen. In a cluster the number of listeners says nothing (listeners_known is '0').
-local function hand_on(keys, claim_ms, channel, listeners_known)
-  for _ = 1, 128 do
+-- the first is frozen. waiting is how many may be in line, reserved_for what the record says. In a cluster the number of listeners says nothing (listeners_known is '0').
+local function hand_on(keys, waiting, reserved_for, claim_ms, channel, listeners_known)
+  for _ = 1, math.min(waiting, 128) do
     local first = redis.call('ZPOPMIN', keys[3])[1]
     if not first then break end
     local owner, client = string.sub(first, 1, 32), string.sub(first, 34)
@@ -100,5 +97,5 @@ local function hand_on(keys, claim_ms, channel, listeners_known)
     end
   end
   redis.call('DEL', keys[1])
-  redis.call('HDEL', keys[2], 'r')
+  if said(reserved_for) then redis.call('HSET', keys[2], 'r', '') end
 end

@@ -12,7 +12,7 @@ if f[1] ~= value and redis.call('PTTL', KEYS[1]) == -1 then
   return { err = 'FOREIGN a value without an end' }
 end
 -- Before the first write, so that a line of the wrong type stops the step.
-redis.call('ZCARD', KEYS[3])
+local waiting = redis.call('ZCARD', KEYS[3])
 local answer = { value, redis.call('PTTL', KEYS[1]) }
 if f[1] == value then
   answer[3], answer[4] = tonumber(f[2]), f[4] or ''
@@ -20,5 +20,5 @@ if f[1] == value then
   redis.call('HSET', KEYS[2], 'e', 'X', 'x', f[2], 'xn', f[3])
   if f[6] then redis.pcall('PUBLISH', ARGV[2] .. f[6], 'f' .. KEYS[1]) end
 end
-hand_on(KEYS, ARGV[1], ARGV[2], ARGV[3])
+hand_on(KEYS, waiting, f[7], ARGV[1], ARGV[2], ARGV[3])
 return answer

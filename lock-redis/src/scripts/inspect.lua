@@ -4,7 +4,7 @@
 local value, wrong = owner_of(KEYS[1])
 if wrong then return wrong end
 local f = redis.call('HMGET', KEYS[2], 't', 'o', 'g', 'e', 'p', 'r', 'l', 'a')
-local holder, token, ended, previous, reserved_for = f[2], f[3], f[4], f[5] or 'F', f[6]
+local holder, token, ended, previous, reserved_for = f[2], f[3], said(f[4]), f[5] or 'F', f[6]
 if value and value == reserved_for then
   -- Nobody holds it until the reservation is claimed.
   value = false
