@@ -13,7 +13,7 @@
 //! by which the server itself tells a holder that its key was touched by another hand.
 //!
 //! A user restricted by an ACL needs the keys and channels of the namespace (`~…`, `&…lock:client:*`)
-//! and the commands `evalsha eval getex get set setrange del pttl pexpire persist type hmget hset hdel mget zadd
+//! and the commands `evalsha eval getex get set del pttl pexpire persist type hmget hset hdel mget zadd
 //! zscore zrem zcard zrange zrevrange zpopmin publish subscribe client|tracking info time`; for
 //! `list` also `scan`, for `min_replicas` also `wait`.
 //!
