@@ -10,7 +10,7 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
     };
     match which.as_str() {
         "contest" => step("bench contest", || contest(rest)),
-        "checker" | "plans" => step(&format!("bench {which}"), || {
+        "checker" | "counts" | "plans" => step(&format!("bench {which}"), || {
             let mut command = cargo(&["run", "--quiet", "--release", "-p", "benches", "--bin"]);
             run(command.arg(which).arg("--").args(rest))
         }),
@@ -35,4 +35,4 @@ fn contest(arguments: &[String]) -> Outcome {
 }
 
 const BENCHES: &str = "contest [redis|postgres] [--seconds S] [--rounds N] [--only ID] [--write], \
-    checker [--histories DIR] or plans [--cases N] [--seeds N]";
+    counts [--write], checker [--histories DIR] or plans [--cases N] [--seeds N]";
