@@ -107,6 +107,15 @@ pub(crate) fn renewal_starved(hold: &Hold, late: Duration) {
     );
 }
 
+/// The renewals' thread cannot connect yet, and said so once.
+pub(crate) fn renewals_share(error: &Error) {
+    tracing::warn!(
+        error.kind = %error.kind(),
+        "renewals have no connection of their own yet and go by the client's, which stands still while \
+         its runtime is blocked: {error}"
+    );
+}
+
 /// A lease was lost: its holder must stop.
 pub(crate) fn lost(hold: &Hold, cause: LossCause) {
     meter::lost(match cause {

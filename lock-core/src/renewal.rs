@@ -1,10 +1,12 @@
-//! Keeps all leases of a client alive by one task, in batches, and tells their guards of a loss.
+//! Keeps all leases of a client alive by one task, in batches, and tells their guards of a loss. The
+//! task may have a thread and a connection of its own.
 //!
 //! # Invariants
 //! 1. A hold is in the schedule exactly while it is held and no guard ends it.
 //! 2. A hold has at most one renewal under way.
 
 pub(crate) mod plan;
+pub(crate) mod thread;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,12 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
 use tracing::Instrument;
 
 use crate::answer::{LossCause, Renewal};
-use crate::backend::{Alarm, Alarms};
+use crate::backend::{Alarm, Alarms, LockBackend};
+use crate::backoff::Backoff;
 use crate::call::{no_answer, sleep_until};
 use crate::clock::Moment;
 use crate::engine::Core;
@@ -274,9 +277,16 @@ struct Answered {
     answers: Vec<Result<Renewal, Error>>,
 }
 
-/// Renews until the client is gone.
-pub(crate) async fn run(core: Arc<Core>) {
+/// Makes a connection to the store for renewals alone.
+pub(crate) type Connect =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn LockBackend>, Error>> + Send + Sync>;
+
+/// Renews until the client is closed or gone: by a connection of its own as soon as there is one, and
+/// by the client's before that. Any client may renew a lease whose owner and token it knows.
+pub(crate) async fn run(core: Arc<Core>, connect: Option<Connect>) {
     core.schedule.restart();
+    let mut backend = Arc::clone(&core.backend);
+    let mut own = connect.map(|connect| connect_own(&core, connect).boxed());
     let mut alarms: Alarms = core.backend.alarms();
     let mut alarms_open = true;
     let mut under_way: FuturesUnordered<BoxFuture<'_, Answered>> = FuturesUnordered::new();
@@ -289,7 +299,7 @@ pub(crate) async fn run(core: Arc<Core>) {
             declare_lost(&core, &hold, cause);
         }
         for batch in due.renew.chunks(BATCH_MAX) {
-            under_way.push(send(&core, batch.to_vec()).boxed());
+            under_way.push(send(&core, Arc::clone(&backend), batch.to_vec()).boxed());
         }
         let next = core.schedule.next_due();
         tokio::select! {
@@ -300,14 +310,46 @@ pub(crate) async fn run(core: Arc<Core>) {
                 Some(alarm) => core.schedule.suspect(&alarm, core.clock.now()),
                 None => alarms_open = false,
             },
-            () = core.gone() => return,
+            Some(connected) = connected(&mut own) => {
+                own = None;
+                // A store pushes to the client that took the lock, or to the one that renewed it last.
+                alarms = stream::select(alarms, connected.alarms()).boxed();
+                alarms_open = true;
+                backend = connected;
+            }
+            () = core.closed() => return,
         }
+    }
+}
+
+/// Resolves when the connection stands; `None` if there is none to wait for.
+async fn connected<F: Future + Unpin>(own: &mut Option<F>) -> Option<F::Output> {
+    match own {
+        Some(connecting) => Some(connecting.await),
+        None => None,
+    }
+}
+
+/// Connects, again and again until it succeeds.
+async fn connect_own(core: &Core, connect: Connect) -> Arc<dyn LockBackend> {
+    let (shortest, longest) = core.options.poll();
+    let mut backoff = Backoff::new(shortest, longest);
+    let mut was_said = false;
+    loop {
+        match connect().await {
+            Ok(backend) => return backend,
+            Err(error) if !was_said => instrument::renewals_share(&error),
+            Err(_) => {}
+        }
+        was_said = true;
+        let next = core.clock.now().after(backoff.next(&*core.entropy));
+        core.clock.sleep_until(next).await;
     }
 }
 
 /// Sends one batch. It is given no longer than the shortest renew interval in it, so that the next
 /// try comes in time.
-async fn send(core: &Core, batch: Vec<Arc<Hold>>) -> Answered {
+async fn send(core: &Core, backend: Arc<dyn LockBackend>, batch: Vec<Arc<Hold>>) -> Answered {
     let requests: Vec<Renew> = batch
         .iter()
         .map(|hold| hold.renew_request().clone())
@@ -318,8 +360,7 @@ async fn send(core: &Core, batch: Vec<Arc<Hold>>) -> Answered {
         .fold(core.options.request_timeout(), Duration::min);
     // Read before sending: delay can only shorten what we believe we hold (C4).
     let sent_at = core.clock.now();
-    let call = core
-        .backend
+    let call = backend
         .renew(&requests)
         .instrument(instrument::renew_span(requests.len()));
     let answers = tokio::select! {
