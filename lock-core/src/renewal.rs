@@ -26,7 +26,8 @@ use crate::clock::Moment;
 use crate::engine::Core;
 use crate::error::Error;
 use crate::hold::Hold;
-use crate::instrument;
+use crate::instrument::{self, Since};
+use crate::name::LockName;
 use crate::owner::OwnerId;
 use crate::queue::Turn;
 use crate::reaper;
@@ -62,7 +63,7 @@ pub(crate) struct Schedule {
 struct ScheduleInner {
     by_due: BTreeMap<(Moment, OwnerId), Arc<Hold>>,
     due_of: std::collections::HashMap<OwnerId, Moment>,
-    by_name: std::collections::HashMap<crate::name::LockName, Arc<Hold>>,
+    by_name: std::collections::HashMap<LockName, Arc<Hold>>,
     longest_interval: Duration,
     closed: bool,
 }
@@ -126,12 +127,13 @@ impl Schedule {
         &self,
         hold: &Hold,
         token: FencingToken,
+        since: Since,
     ) -> Option<(Arc<Hold>, Option<Turn>)> {
         // INVARIANT: as long as this is locked no answer reaches the hold, so none gets lost between
         // the two.
         let mut inner = self.inner();
         let due = inner.due_of.get(&hold.owner()).copied()?;
-        let (next, turn) = hold.pass(token)?;
+        let (next, turn) = hold.pass(token, since)?;
         drop(inner.by_due.insert((due, next.owner()), Arc::clone(&next)));
         drop(inner.by_name.insert(next.name().clone(), Arc::clone(&next)));
         Some((next, turn))
@@ -157,6 +159,11 @@ impl Schedule {
             Step::Renew => inner.put(&current, now),
         }
         Some((current, step))
+    }
+
+    /// The hold of this name that is in care.
+    pub(crate) fn hold_of(&self, name: &LockName) -> Option<Arc<Hold>> {
+        self.inner().by_name.get(name).cloned()
     }
 
     /// How many holds are in care.
@@ -415,6 +422,7 @@ pub(crate) fn declare_lost(core: &Core, hold: &Hold, cause: LossCause) {
         return;
     }
     instrument::lost(hold, cause);
+    instrument::hold_ended(hold, "lost", &*core.clock);
     if matches!(cause, LossCause::Expired | LossCause::Closed) {
         reaper::abandon(core, hold, turn);
     }
