@@ -20,6 +20,7 @@ use lock_core::{
 use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
+use serde_json::Value;
 
 /// Keeps what was counted and recorded, by name and labels.
 #[derive(Clone, Default)]
@@ -334,4 +335,54 @@ fn the_figures_say_what_happened() {
     assert_eq!(kept.rows(), table());
     assert!(!kept.rows().into_iter().any(|row| row.contains("secret")));
     assert!((kept.last("lock_batch_updates") - 2.0).abs() < f64::EPSILON);
+}
+
+/// Every text under this key, at any depth.
+fn texts<'a>(json: &'a Value, key: &str, found: &mut Vec<&'a str>) {
+    let inner: Vec<&Value> = match json {
+        Value::Array(items) => items.iter().collect(),
+        Value::Object(fields) => {
+            found.extend(fields.get(key).and_then(Value::as_str));
+            fields.values().collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
+    };
+    inner
+        .into_iter()
+        .for_each(|value| texts(value, key, &mut *found));
+}
+
+#[test]
+fn the_dashboard_shows_each_figure_of_the_table_and_no_other() {
+    let dashboard = include_str!("../../docs/grafana/dashboard.json");
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    let mut series = Vec::new();
+    texts(&dashboard, "expr", &mut series);
+    let words = series
+        .iter()
+        .flat_map(|expr| expr.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')));
+    let shown: BTreeSet<&str> = words.filter(|word| word.starts_with("lock_")).collect();
+    // As Prometheus has them: of a histogram there are its buckets, their sum and their count.
+    let kind_of: BTreeMap<String, String> = table()
+        .iter()
+        .map(|row| {
+            let mut words = row.split(' ').map(str::to_owned);
+            (words.next().unwrap(), words.next().unwrap())
+        })
+        .collect();
+    let mut missing: BTreeSet<&str> = kind_of.keys().map(String::as_str).collect();
+    for word in shown {
+        let parts = ["_bucket", "_sum", "_count"];
+        let base = parts.iter().find_map(|part| word.strip_suffix(part));
+        let kind = kind_of.get(base.unwrap_or(word)).map(String::as_str);
+        let expected = base.map_or("counter", |_| "histogram");
+        assert_eq!(kind, Some(expected), "{word}");
+        let _was_missing = missing.remove(base.unwrap_or(word));
+    }
+    assert_eq!(missing, BTreeSet::new());
+
+    let mut sources = Vec::new();
+    texts(&dashboard, "uid", &mut sources);
+    sources.retain(|uid| *uid != "distributed-mutex");
+    assert!(sources.iter().all(|uid| *uid == "${datasource}"));
 }
