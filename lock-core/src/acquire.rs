@@ -91,9 +91,8 @@ pub(crate) async fn acquire(wanted: Wanted<'_>, limit: Limit) -> Result<Option<T
         Ok(Some(taken)) => {
             instrument::record_token(&span, taken.held.hold());
             let hold = taken.held.hold();
-            let use_of_it = instrument::hold_span(hold);
-            if !use_of_it.is_disabled() {
-                hold.keep_span(use_of_it);
+            if let Some(span) = instrument::hold_span(hold) {
+                hold.keep_span(span);
             }
             "acquired"
         }

@@ -93,8 +93,8 @@ pub(crate) fn blocked(span: &Span, holder: &HolderInfo) {
 }
 
 /// The time that a lease is in use. It is no child of the caller's span, which may end before it and
-/// would be kept open, and follows from it instead.
-pub(crate) fn hold_span(hold: &Hold) -> Span {
+/// would be kept open, and follows from it instead. `None` if nobody listens.
+pub(crate) fn hold_span(hold: &Hold) -> Option<Span> {
     let span = tracing::debug_span!(
         parent: None,
         "lock.hold",
@@ -102,8 +102,11 @@ pub(crate) fn hold_span(hold: &Hold) -> Span {
         lock.owner = %hold.owner(),
         lock.token = hold.token().get(),
     );
+    if span.is_disabled() {
+        return None;
+    }
     span.follows_from(Span::current());
-    span
+    Some(span)
 }
 
 /// The use of a lease ended: `committed`, `dropped`, `handed_over`, `lost` or `released`.
