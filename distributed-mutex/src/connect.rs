@@ -43,7 +43,9 @@ pub async fn connect(url: &str) -> Result<LockClient, Error> {
 /// Every URL may have the options of [`LockOptions`](lock_core::LockOptions), `ttl`,
 /// `renew_interval`, `drift_allowance`, `request_timeout`, `patience`, `handover_max`,
 /// `handover_time`, `poll_min`, `poll_max`, `forget_after` (or `never`), `max_state_bytes` and
-/// `label`; `require`, a list of [`Requirement`]s with commas between. Besides, a `memory:` URL may
+/// `label`; `renewal_thread`, `true` or `false`, for
+/// [a thread of their own](LockClientBuilder::renewal_thread) for renewals, which connects a second
+/// time; and `require`, a list of [`Requirement`]s with commas between. Besides, a `memory:` URL may
 /// have `namespace`, a `sqlite:` URL `namespace`, `claim_time` and `busy_timeout`, a `redis:` URL
 /// `namespace`, `claim_time` and `connect_timeout`, and a `postgres:` URL `schema`, `table`,
 /// `migrate` (`true` or `false`), `sslmode`, `max_connections`, `claim_time` and `connect_timeout`.
@@ -93,7 +95,8 @@ impl Connector {
 
     /// Teaches it a scheme: the options that its URLs may have besides the client's, and how to
     /// connect. It goes before a store of this library with the same scheme. The function is given a
-    /// URL without the client's options, and with none that was not declared.
+    /// URL without the client's options, and with none that was not declared. For a URL with
+    /// `renewal_thread=true` it is called again, on that thread, and must connect to the same store.
     ///
     /// # Panics
     /// If the scheme is none: a lower-case letter, then lower-case letters, digits, `+`, `-` and `.`.
@@ -166,14 +169,35 @@ impl Connector {
         url.only(&known)?;
         // All of the URL is checked before anything is sent.
         let options = options::take(&mut url, self.defaults.clone())?;
+        let renewal_thread = options::take_renewal_thread(&mut url)?;
         let mut required = options::take_requirements(&mut url)?;
         required.extend(&self.required);
-        let backend = match registered {
-            Some(scheme) => (scheme.open)(url).await?,
-            None => stores::open(url).await?,
-        };
+        let registered = registered.cloned();
+        let backend = open(registered.clone(), url.clone()).await?;
         requirement::check(&required, backend.kind(), &backend.capabilities())?;
-        Ok(LockClientBuilder::new(backend).options(options))
+        let builder = LockClientBuilder::new(Arc::clone(&backend)).options(options);
+        if !renewal_thread {
+            return Ok(builder);
+        }
+        // Each `memory:` is a store of its own, so its renewals share it.
+        let shared = (registered.is_none() && url.scheme() == "memory").then_some(backend);
+        Ok(builder.renewal_thread(move || {
+            let (shared, registered, url) = (shared.clone(), registered.clone(), url.clone());
+            async move {
+                match shared {
+                    Some(backend) => Ok(backend),
+                    None => open(registered, url).await,
+                }
+            }
+        }))
+    }
+}
+
+/// Connects to the store of the URL, which has its backend's options and no others.
+async fn open(registered: Option<Scheme>, url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
+    match registered {
+        Some(scheme) => (scheme.open)(url).await,
+        None => stores::open(url).await,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::requirement::Requirement;
 use crate::url::{StoreUrl, invalid};
 
 /// What every URL may say.
-pub(crate) const CLIENT_OPTIONS: [&str; 13] = [
+pub(crate) const CLIENT_OPTIONS: [&str; 14] = [
     "drift_allowance",
     "forget_after",
     "handover_max",
@@ -20,6 +20,7 @@ pub(crate) const CLIENT_OPTIONS: [&str; 13] = [
     "poll_max",
     "poll_min",
     "renew_interval",
+    "renewal_thread",
     "request_timeout",
     "require",
     "ttl",
@@ -73,6 +74,15 @@ pub(crate) fn take(
         options = options.label(label);
     }
     options.build()
+}
+
+/// Takes out of the URL whether renewals get a thread of their own.
+pub(crate) fn take_renewal_thread(url: &mut StoreUrl) -> Result<bool, Error> {
+    match url.take("renewal_thread").as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(wrong("renewal_thread", "true or false")),
+    }
 }
 
 /// Takes the promises out of the URL that the store has to make.

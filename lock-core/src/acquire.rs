@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::StreamExt;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
-use crate::answer::{Acquisition, Grant, Previous};
+use crate::answer::{Acquisition, Grant, Previous, Refusal};
 use crate::backend::Hints;
 use crate::call::{bounded, sleep_until};
 use crate::clock::Moment;
@@ -81,12 +81,19 @@ pub(crate) async fn acquire(wanted: Wanted<'_>, limit: Limit) -> Result<Option<T
         attempts: 0,
         unknown: false,
         last_error: None,
+        is_refused: false,
+        blocked_by: None,
+        span: span.clone(),
         wanted,
     };
     let taken = run.run(limit).instrument(span.clone()).await;
     let outcome = match &taken {
         Ok(Some(taken)) => {
             instrument::record_token(&span, taken.held.hold());
+            let hold = taken.held.hold();
+            if let Some(span) = instrument::hold_span(hold) {
+                hold.keep_span(span);
+            }
             "acquired"
         }
         Ok(None) => "refused",
@@ -113,6 +120,11 @@ struct Run<'a> {
     /// Whether the reply to some attempt is missing.
     unknown: bool,
     last_error: Option<Error>,
+    /// Whether the store has refused it.
+    is_refused: bool,
+    /// Who held the lock when it was refused last.
+    blocked_by: Option<OwnerId>,
+    span: Span,
 }
 
 impl Run<'_> {
@@ -122,6 +134,8 @@ impl Run<'_> {
             Limit::None | Limit::Until(_) => self.turn().await?,
         };
         let Some(mut turn) = turn else {
+            let (core, name) = (self.core, self.wanted.queue.name());
+            instrument::blocked_here(&self.span, || core.schedule.hold_of(name));
             return Ok(None);
         };
         if let Some(parked) = self.wanted.queue.take_parked() {
@@ -201,6 +215,7 @@ impl Run<'_> {
         Ok(match answer {
             Ok(Acquisition::Granted(grant)) => self.granted(grant, &request, sent_at, sent)?,
             Ok(Acquisition::Refused(refusal)) => {
+                self.blocked(&refusal, limit);
                 Attempted::Next(self.plan.refused(refusal, now, &*self.core.entropy))
             }
             Ok(Acquisition::Ended) => {
@@ -211,6 +226,20 @@ impl Run<'_> {
             }
             Err(error) => Attempted::Next(self.failed(error, sent_at)),
         })
+    }
+
+    /// Notes who keeps it waiting.
+    fn blocked(&mut self, refusal: &Refusal, limit: Limit) {
+        let is_first = !std::mem::replace(&mut self.is_refused, true);
+        if is_first && limit != Limit::Try {
+            instrument::waits_at_the_store();
+        }
+        if let Some(holder) = &refusal.holder
+            && (holder.owner.is_none() || holder.owner != self.blocked_by)
+        {
+            self.blocked_by = holder.owner;
+            instrument::blocked(&self.span, holder);
+        }
     }
 
     /// Turns a grant into a held lease, unless it came too late to be believed.
@@ -294,7 +323,12 @@ impl Run<'_> {
 
     /// Waits for the name's turn, but not past the deadline or the client's end.
     async fn turn(&mut self) -> Result<Option<Turn>, Error> {
-        let turn = self.wanted.queue.turn();
+        let queue = self.wanted.queue;
+        if queue.is_taken() {
+            let holding = || self.core.schedule.hold_of(queue.name());
+            instrument::queued(&self.span, holding, queue.waiting());
+        }
+        let turn = queue.turn();
         tokio::pin!(turn);
         loop {
             // The turn may be with the reaper, whose runtime may end: see to it now and then.

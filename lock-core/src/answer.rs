@@ -57,19 +57,32 @@ impl Grant {
 }
 
 /// Why an acquire was refused, and for how long yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
     /// When the present lease ends if nobody renews it; `None` if it has no end (a key that another
     /// program set without one).
     pub holder_expires_in: Option<Duration>,
+    /// Who holds it, for the span of whoever waits: owner, token and label, where the store can tell in
+    /// the same step at little cost. `None` if it cannot, and while the lock is only reserved.
+    pub holder: Option<Box<HolderInfo>>,
 }
 
 impl Refusal {
     /// Refused by a holder whose lease lasts so long yet.
     #[must_use]
     pub const fn new(holder_expires_in: Option<Duration>) -> Self {
-        Self { holder_expires_in }
+        Self {
+            holder_expires_in,
+            holder: None,
+        }
+    }
+
+    /// The same with who holds it; what is not known of the holder stays empty.
+    #[must_use]
+    pub fn by(mut self, holder: HolderInfo) -> Self {
+        self.holder = Some(Box::new(holder));
+        self
     }
 }
 

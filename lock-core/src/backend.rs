@@ -69,7 +69,8 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Takes the lock if it is free, if it is reserved for this owner or if this owner has it.
+    /// Takes the lock if it is free, if it is reserved for this owner or if this owner has it. A refusal
+    /// may name the holder, if the same step knows it.
     async fn acquire(&self, request: &Acquire) -> Result<Acquisition, Error>;
 
     /// Prolongs many leases, each by itself; answers in the order of the requests, one for each.

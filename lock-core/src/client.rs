@@ -1,5 +1,6 @@
 //! [`LockClient`]: one per process and store.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use crate::memory::MemoryBackend;
 use crate::mutex::{DistributedMutex, MutexBuilder};
 use crate::name::LockName;
 use crate::options::LockOptions;
+use crate::renewal::Connect;
 
 /// The locks of one store, for one process.
 ///
 /// It keeps a queue for each name that has local waiters, one task that renews all leases in
-/// batches, and one that releases what was abandoned. Cloning is cheap and shares all of it. Make
+/// batches (on a [thread](LockClientBuilder::renewal_thread) of its own if you like), and one that releases what was abandoned. Cloning is cheap and shares all of it. Make
 /// one for each store; two clients in one process contend like two processes.
 ///
 /// It needs a tokio runtime with timers (`enable_time`), and a backend with a network one with
@@ -253,13 +255,13 @@ pub struct ClientStats {
 }
 
 /// Collects what a client needs.
-#[derive(Debug)]
 #[must_use]
 pub struct LockClientBuilder {
     backend: Arc<dyn LockBackend>,
     clock: Option<Arc<dyn Clock>>,
     entropy: Option<Arc<dyn Entropy>>,
     options: Option<LockOptions>,
+    connect: Option<Connect>,
 }
 
 impl LockClientBuilder {
@@ -270,6 +272,7 @@ impl LockClientBuilder {
             clock: None,
             entropy: None,
             options: None,
+            connect: None,
         }
     }
 
@@ -291,6 +294,49 @@ impl LockClientBuilder {
         self
     }
 
+    /// Renews on a thread of its own, so that a runtime that is blocked costs no lease.
+    ///
+    /// The thread `lock-renewal` starts with the first `lock()` and ends when the client is closed or
+    /// dropped. It has a small runtime, in which `connect` makes a second connection to the same
+    /// store: drivers keep the tasks of a connection on the runtime that made it, and one that is
+    /// blocked would hold renewals up all the same. Until that connection stands, renewals go by the
+    /// client's; if it cannot be made a `warn` event says so, and it is tried again.
+    ///
+    /// It renews and nothing else: waiting, commits, releases and [`lost`](crate::LockGuard::lost)
+    /// stay on the caller's runtime. The price is a second connection, and that a holder whose runtime
+    /// hangs keeps its lock until its process ends; without the thread the ttl frees it.
+    ///
+    /// # Examples
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use lock_core::{LockBackend, LockClient, LockOptions, MemoryBackend};
+    ///
+    /// // With a server: `|| async { Ok(Arc::new(RedisBackend::connect(url).await?) as _) }`.
+    /// let store = Arc::new(MemoryBackend::new());
+    /// let again = Arc::clone(&store);
+    /// let options = LockOptions::builder().ttl(Duration::from_millis(500)).build()?;
+    /// let locks = LockClient::builder(store.another_client())
+    ///     .options(options)
+    ///     .renewal_thread(move || {
+    ///         let second: Arc<dyn LockBackend> = Arc::new(again.another_client());
+    ///         async { Ok(second) }
+    ///     })
+    ///     .build();
+    /// let guard = locks.mutex::<u32>("report")?.lock().await?;
+    /// std::thread::sleep(Duration::from_millis(1500)); // a mistake, in a runtime
+    /// guard.commit().await?;
+    /// # Ok::<(), lock_core::Error>(()) }).unwrap();
+    /// ```
+    pub fn renewal_thread<F>(mut self, connect: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Arc<dyn LockBackend>, Error>> + Send + 'static,
+    {
+        self.connect = Some(Arc::new(move || Box::pin(connect())));
+        self
+    }
+
     /// The client. Nothing is sent and no task started yet.
     #[must_use]
     pub fn build(self) -> LockClient {
@@ -301,7 +347,16 @@ impl LockClientBuilder {
             self.options.unwrap_or_default(),
         );
         LockClient {
-            engine: Engine::new(core),
+            engine: Engine::new(core, self.connect),
         }
+    }
+}
+
+impl fmt::Debug for LockClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockClientBuilder")
+            .field("backend", &self.backend)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ use crate::options::LockOptions;
 use crate::outstanding::Outstanding;
 use crate::queue::Queues;
 use crate::reaper::{self, Graveyard};
-use crate::renewal::{self, Schedule};
+use crate::renewal::{self, Connect, Schedule};
 
 /// What the drivers of one client share.
 pub(crate) struct Core {
@@ -104,28 +104,62 @@ impl Core {
     }
 }
 
-/// What clones, mutexes and guards share: the core and the two tasks, which end with it.
-#[derive(Debug)]
+/// What clones, mutexes and guards share: the core and the two drivers, which end with it.
 pub(crate) struct Engine {
     pub(crate) core: Arc<Core>,
-    tasks: Mutex<Option<Tasks>>,
+    /// Makes the connection of renewals that have a thread of their own.
+    connect: Option<Connect>,
+    drivers: Mutex<Drivers>,
 }
 
+#[derive(Debug, Default)]
+struct Drivers {
+    renewal: Option<Renewing>,
+    reaper: Option<JoinHandle<()>>,
+}
+
+/// Where the renewals run.
 #[derive(Debug)]
-struct Tasks {
-    renewal: JoinHandle<()>,
-    reaper: JoinHandle<()>,
+enum Renewing {
+    Task(JoinHandle<()>),
+    Thread(std::thread::JoinHandle<()>),
+}
+
+impl Drivers {
+    fn is_renewing(&self) -> bool {
+        match &self.renewal {
+            Some(Renewing::Task(task)) => !task.is_finished(),
+            Some(Renewing::Thread(thread)) => !thread.is_finished(),
+            None => false,
+        }
+    }
+
+    fn is_reaping(&self) -> bool {
+        self.reaper.as_ref().is_some_and(|task| !task.is_finished())
+    }
+
+    /// Ends the tasks. A thread has a runtime of its own and goes on.
+    fn abort_tasks(&mut self) {
+        if let Some(Renewing::Task(task)) = self.renewal.take_if(|r| matches!(r, Renewing::Task(_)))
+        {
+            task.abort();
+        }
+        if let Some(task) = self.reaper.take() {
+            task.abort();
+        }
+    }
 }
 
 impl Engine {
-    pub(crate) fn new(core: Core) -> Arc<Self> {
+    pub(crate) fn new(core: Core, connect: Option<Connect>) -> Arc<Self> {
         Arc::new(Self {
             core: Arc::new(core),
-            tasks: Mutex::new(None),
+            connect,
+            drivers: Mutex::default(),
         })
     }
 
-    /// Starts the tasks unless they run; refuses if the client is closed.
+    /// Starts the drivers unless they run; refuses if the client is closed.
     pub(crate) fn ensure_running(&self) -> Result<(), Error> {
         if *self.core.life.borrow() >= Life::Closed {
             return Err(crate::acquire::closed());
@@ -133,13 +167,12 @@ impl Engine {
         self.start()
     }
 
-    /// Starts the tasks unless they run.
+    /// Starts the drivers unless they run, or are needed no more.
     pub(crate) fn start(&self) -> Result<(), Error> {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = &*tasks
-            && !running.renewal.is_finished()
-            && !running.reaper.is_finished()
-        {
+        let mut drivers = self.drivers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing is renewed once the client is closed.
+        let is_open = *self.core.life.borrow() < Life::Closed;
+        if drivers.is_reaping() && (drivers.is_renewing() || !is_open) {
             return Ok(());
         }
         let runtime = tokio::runtime::Handle::try_current().map_err(|e| {
@@ -149,16 +182,25 @@ impl Engine {
             )
             .with_source(e)
         })?;
-        if let Some(stopped) = tasks.take() {
-            // One may have outlived the other, if they ran on two runtimes.
-            stopped.renewal.abort();
-            stopped.reaper.abort();
+        // One may have outlived the other, if they ran on two runtimes.
+        drivers.abort_tasks();
+        if is_open && !drivers.is_renewing() {
+            let core = Arc::clone(&self.core);
+            drivers.renewal = Some(match &self.connect {
+                None => Renewing::Task(runtime.spawn(renewal::run(core, None))),
+                Some(connect) => Renewing::Thread(renewal::thread::start(core, connect)?),
+            });
         }
-        *tasks = Some(Tasks {
-            renewal: runtime.spawn(renewal::run(Arc::clone(&self.core))),
-            reaper: runtime.spawn(reaper::run(Arc::clone(&self.core))),
-        });
+        drivers.reaper = Some(runtime.spawn(reaper::run(Arc::clone(&self.core))));
         Ok(())
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("core", &self.core)
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::call::bounded;
 use crate::engine::{Core, Engine};
 use crate::error::{Effect, Error, ErrorKind};
 use crate::hold::Hold;
-use crate::instrument;
+use crate::instrument::{self, Since};
 use crate::options::LockOptions;
 use crate::queue::plan::Relay;
 use crate::queue::{NameQueue, Turn};
@@ -136,6 +136,7 @@ impl HeldLease {
         }
         self.begin_end();
         self.store(state, Then::Release).await?;
+        self.ended("committed");
         drop(self.hold.end());
         Ok(())
     }
@@ -170,12 +171,16 @@ impl HeldLease {
         let passed = || {
             let token = self.next_token()?;
             let queue = self.hold.queue()?;
-            let (hold, turn) = self.core().schedule.pass(&self.hold, token)?;
+            let core = self.core();
+            let since = Since::now(&*core.clock);
+            let (hold, turn) = core.schedule.pass(&self.hold, token, since)?;
             Some((queue, hold, turn))
         };
         let Some((queue, hold, turn)) = passed() else {
             return false;
         };
+        instrument::handed_over();
+        self.ended("handed_over");
         let mut next = Self::new(
             Arc::clone(&self.engine),
             hold,
@@ -188,7 +193,18 @@ impl HeldLease {
         true
     }
 
+    /// The use of the lease is over.
+    fn ended(&self, end: &'static str) {
+        instrument::hold_ended(&self.hold, end, &*self.core().clock);
+    }
+
     async fn store(&mut self, state: State, then: Then) -> Result<(), Error> {
+        let stored = self.write(state, then).await;
+        instrument::stored(&stored);
+        stored
+    }
+
+    async fn write(&mut self, state: State, then: Then) -> Result<(), Error> {
         self.check()?;
         // The number is used up before anything is sent: a late duplicate of a dropped save can
         // then never be taken for the next one.
@@ -263,6 +279,11 @@ impl HeldLease {
             declare_lost(core, hold, cause);
             return Err(Error::lease_lost(cause));
         }
+        self.ended(if self.sequence > 0 {
+            "committed"
+        } else {
+            "released"
+        });
         drop(hold.end());
         Ok(())
     }
@@ -301,6 +322,7 @@ impl Drop for HeldLease {
         let (core, hold) = (&self.engine.core, &self.hold);
         hold.begin_end();
         core.schedule.remove(hold);
+        self.ended("dropped");
         reaper::abandon(core, hold, hold.end());
     }
 }

@@ -1,12 +1,16 @@
 //! [`Hold`]: one lease as the client that has it keeps it, and [`Health`].
 
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tracing::Span;
+use tracing::span::Id;
 
 use crate::answer::LossCause;
 use crate::clock::{Clock, Moment};
+use crate::instrument::Since;
 use crate::name::LockName;
 use crate::options::LockOptions;
 use crate::owner::OwnerId;
@@ -57,6 +61,7 @@ pub(crate) struct Hold {
     owner: OwnerId,
     token: FencingToken,
     renew: Renew,
+    since: Since,
     inner: Mutex<Inner>,
     ended: Notify,
 }
@@ -66,6 +71,8 @@ struct Inner {
     phase: Phase,
     plan: RenewalPlan,
     turn: Option<Turn>,
+    /// As long as it is in use.
+    span: Span,
 }
 
 impl Hold {
@@ -76,19 +83,27 @@ impl Hold {
         turn: Turn,
     ) -> Arc<Self> {
         let plan = RenewalPlan::new(sent_at, options);
-        Self::held(renew.token, renew, plan, Some(turn))
+        Self::held(renew.token, renew, Since::at(sent_at), plan, Some(turn))
     }
 
-    fn held(token: FencingToken, renew: Renew, plan: RenewalPlan, turn: Option<Turn>) -> Arc<Self> {
+    fn held(
+        token: FencingToken,
+        renew: Renew,
+        since: Since,
+        plan: RenewalPlan,
+        turn: Option<Turn>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             name: renew.name.clone(),
             owner: renew.owner,
             token,
             renew,
+            since,
             inner: Mutex::new(Inner {
                 phase: Phase::Held,
                 plan,
                 turn,
+                span: Span::none(),
             }),
             ended: Notify::new(),
         })
@@ -96,14 +111,20 @@ impl Hold {
 
     /// Ends this hold and begins another of the same lease under a later token; also returns the
     /// turn. `None` if the lease is not surely ours, or on its way back.
-    pub(crate) fn pass(&self, token: FencingToken) -> Option<(Arc<Self>, Option<Turn>)> {
+    pub(crate) fn pass(
+        &self,
+        token: FencingToken,
+        since: Since,
+    ) -> Option<(Arc<Self>, Option<Turn>)> {
+        let _span;
         let mut inner = self.inner();
         let is_sure = inner.plan.failures() == 0 && !inner.plan.is_suspected();
         if inner.phase != Phase::Held || !is_sure {
             return None;
         }
         inner.phase = Phase::Ended;
-        let next = Self::held(token, self.renew.clone(), inner.plan.clone(), None);
+        _span = mem::replace(&mut inner.span, Span::none());
+        let next = Self::held(token, self.renew.clone(), since, inner.plan.clone(), None);
         Some((next, inner.turn.take()))
     }
 
@@ -137,6 +158,25 @@ impl Hold {
 
     pub(crate) fn token(&self) -> FencingToken {
         self.token
+    }
+
+    pub(crate) fn since(&self) -> Since {
+        self.since
+    }
+
+    /// Keeps the span of whoever uses the lease now.
+    pub(crate) fn keep_span(&self, span: Span) {
+        let mut inner = self.inner();
+        let before = match inner.phase {
+            Phase::Held | Phase::Ending => mem::replace(&mut inner.span, span),
+            Phase::Ended | Phase::Lost(_) => span,
+        };
+        drop(inner);
+        drop(before);
+    }
+
+    pub(crate) fn span_id(&self) -> Option<Id> {
+        self.inner().span.id()
     }
 
     pub(crate) fn renew_request(&self) -> &Renew {
@@ -254,7 +294,9 @@ impl Hold {
 
     /// Marks the lease as given up and returns the turn, which the caller passes on or drops.
     pub(crate) fn end(&self) -> Option<Turn> {
+        let _span;
         let mut inner = self.inner();
+        _span = mem::replace(&mut inner.span, Span::none());
         if matches!(inner.phase, Phase::Held | Phase::Ending) {
             inner.phase = Phase::Ended;
         }
@@ -270,7 +312,9 @@ impl Hold {
             inner.phase = Phase::Lost(cause);
         }
         let turn = inner.turn.take();
+        let span = mem::replace(&mut inner.span, Span::none());
         drop(inner);
+        drop(span);
         self.ended.notify_waiters();
         (news, turn)
     }

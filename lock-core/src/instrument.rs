@@ -2,16 +2,21 @@
 
 mod meter;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::Span;
 
-use crate::answer::LossCause;
-use crate::error::{Effect, Error};
+use crate::answer::{HolderInfo, LossCause};
+use crate::clock::Clock;
+use crate::error::{Effect, Error, ErrorKind};
 use crate::hold::Hold;
+use crate::label::LabelParts;
 use crate::name::LockName;
 use crate::owner::OwnerId;
 use crate::ttl::Ttl;
+
+pub(crate) use meter::Since;
 
 /// One `lock()` call, from first to last.
 pub(crate) fn acquire_span(
@@ -30,9 +35,104 @@ pub(crate) fn acquire_span(
         lock.waited_ms = tracing::field::Empty,
         lock.attempts = tracing::field::Empty,
         lock.outcome = tracing::field::Empty,
+        lock.blocked_by.owner = tracing::field::Empty,
+        lock.blocked_by.label = tracing::field::Empty,
+        lock.blocked_by.trace = tracing::field::Empty,
         error.kind = tracing::field::Empty,
         error.effect = tracing::field::Empty,
     )
+}
+
+/// Others of this process have the name, or wait for it: the call stands behind so many of those who
+/// wait.
+pub(crate) fn queued(span: &Span, holding: impl FnOnce() -> Option<Arc<Hold>>, waiting: usize) {
+    meter::count_as("lock_waits_total", "at", "queue");
+    meter::number("lock_queue_depth", waiting);
+    blocked_here(span, holding);
+}
+
+/// Records on the acquire span which lease of this process blocks it; the span follows from the
+/// holder's.
+pub(crate) fn blocked_here(span: &Span, holding: impl FnOnce() -> Option<Arc<Hold>>) {
+    // Looked up for who listens alone.
+    if span.is_disabled() {
+        return;
+    }
+    if let Some(hold) = holding() {
+        span.record(
+            "lock.blocked_by.owner",
+            tracing::field::display(hold.owner()),
+        );
+        span.follows_from(hold.span_id());
+    }
+}
+
+/// The store refused the first attempt of a call that goes on to wait.
+pub(crate) fn waits_at_the_store() {
+    meter::count_as("lock_waits_total", "at", "store");
+}
+
+/// Records on the acquire span who holds the lock that it wants, and tells it each time that it is
+/// another.
+pub(crate) fn blocked(span: &Span, holder: &HolderInfo) {
+    if span.is_disabled() {
+        return;
+    }
+    let owner = holder.owner.map(tracing::field::display);
+    let trace = LabelParts::of(&holder.label).trace;
+    span.record("lock.blocked_by.owner", &owner);
+    span.record("lock.blocked_by.label", &*holder.label);
+    span.record("lock.blocked_by.trace", trace.as_deref());
+    tracing::debug!(
+        parent: span,
+        lock.blocked_by.owner = owner,
+        lock.blocked_by.label = &*holder.label,
+        lock.blocked_by.trace = trace.as_deref(),
+        "another holds the lock"
+    );
+}
+
+/// The time that a lease is in use. It is no child of the caller's span, which may end before it and
+/// would be kept open, and follows from it instead. `None` if nobody listens.
+pub(crate) fn hold_span(hold: &Hold) -> Option<Span> {
+    let span = tracing::debug_span!(
+        parent: None,
+        "lock.hold",
+        lock.name = %hold.name(),
+        lock.owner = %hold.owner(),
+        lock.token = hold.token().get(),
+    );
+    if span.is_disabled() {
+        return None;
+    }
+    span.follows_from(Span::current());
+    Some(span)
+}
+
+/// The use of a lease ended: `committed`, `dropped`, `handed_over`, `lost` or `released`.
+pub(crate) fn hold_ended(hold: &Hold, end: &'static str, clock: &dyn Clock) {
+    meter::hold_ended(end, hold.since(), clock);
+}
+
+/// A lease passed on to the next waiter of this process.
+pub(crate) fn handed_over() {
+    meter::count("lock_handovers_total");
+}
+
+/// So many updates share a commit.
+pub(crate) fn batch(updates: u32) {
+    meter::number("lock_batch_updates", updates);
+}
+
+/// A write ended.
+pub(crate) fn stored(stored: &Result<(), Error>) {
+    let outcome = match stored {
+        Ok(()) => "committed",
+        Err(error) if error.effect() == Effect::Unknown => "unknown",
+        Err(error) if error.kind() == ErrorKind::LeaseLost => "lost",
+        Err(_) => "error",
+    };
+    meter::count_as("lock_commits_total", "outcome", outcome);
 }
 
 /// Records on the acquire span how it ended.
@@ -73,6 +173,7 @@ pub(crate) fn release_span(name: &LockName, owner: OwnerId) -> Span {
 }
 
 pub(crate) fn renew_span(leases: usize) -> Span {
+    meter::number("lock_renewal_batch_leases", leases);
     tracing::debug_span!("lock.renew", lock.leases = leases)
 }
 
@@ -107,14 +208,24 @@ pub(crate) fn renewal_starved(hold: &Hold, late: Duration) {
     );
 }
 
+/// The renewals' thread cannot connect yet, and said so once.
+pub(crate) fn renewals_share(error: &Error) {
+    tracing::warn!(
+        error.kind = %error.kind(),
+        "renewals have no connection of their own yet and go by the client's, which stands still while \
+         its runtime is blocked: {error}"
+    );
+}
+
 /// A lease was lost: its holder must stop.
 pub(crate) fn lost(hold: &Hold, cause: LossCause) {
-    meter::lost(match cause {
+    let word = match cause {
         LossCause::Closed => "closed",
         LossCause::Displaced => "displaced",
         LossCause::Expired => "expired",
         LossCause::Forced => "forced",
-    });
+    };
+    meter::count_as("lock_losses_total", "cause", word);
     tracing::error!(
         lock.name = %hold.name(),
         lock.owner = %hold.owner(),

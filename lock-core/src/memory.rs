@@ -244,8 +244,14 @@ impl LockBackend for MemoryBackend {
                 record.line.push_back(place);
             }
         }
-        let expires_in = record.lease.as_ref().map(|lease| lease.expires.since(now));
-        Ok(Acquisition::Refused(Refusal::new(expires_in)))
+        let lease = record.lease.as_ref();
+        let refusal = Refusal::new(lease.map(|lease| lease.expires.since(now)));
+        Ok(Acquisition::Refused(
+            match lease.filter(|lease| lease.token.is_some()) {
+                Some(lease) => refusal.by(lease.info(now)),
+                None => refusal,
+            },
+        ))
     }
 
     async fn renew(&self, requests: &[Renew]) -> Vec<Result<Renewal, Error>> {

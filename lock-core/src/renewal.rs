@@ -1,10 +1,12 @@
-//! Keeps all leases of a client alive by one task, in batches, and tells their guards of a loss.
+//! Keeps all leases of a client alive by one task, in batches, and tells their guards of a loss. The
+//! task may have a thread and a connection of its own.
 //!
 //! # Invariants
 //! 1. A hold is in the schedule exactly while it is held and no guard ends it.
 //! 2. A hold has at most one renewal under way.
 
 pub(crate) mod plan;
+pub(crate) mod thread;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,18 +14,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
 use tracing::Instrument;
 
 use crate::answer::{LossCause, Renewal};
-use crate::backend::{Alarm, Alarms};
+use crate::backend::{Alarm, Alarms, LockBackend};
+use crate::backoff::Backoff;
 use crate::call::{no_answer, sleep_until};
 use crate::clock::Moment;
 use crate::engine::Core;
 use crate::error::Error;
 use crate::hold::Hold;
-use crate::instrument;
+use crate::instrument::{self, Since};
+use crate::name::LockName;
 use crate::owner::OwnerId;
 use crate::queue::Turn;
 use crate::reaper;
@@ -59,7 +63,7 @@ pub(crate) struct Schedule {
 struct ScheduleInner {
     by_due: BTreeMap<(Moment, OwnerId), Arc<Hold>>,
     due_of: std::collections::HashMap<OwnerId, Moment>,
-    by_name: std::collections::HashMap<crate::name::LockName, Arc<Hold>>,
+    by_name: std::collections::HashMap<LockName, Arc<Hold>>,
     longest_interval: Duration,
     closed: bool,
 }
@@ -123,12 +127,13 @@ impl Schedule {
         &self,
         hold: &Hold,
         token: FencingToken,
+        since: Since,
     ) -> Option<(Arc<Hold>, Option<Turn>)> {
         // INVARIANT: as long as this is locked no answer reaches the hold, so none gets lost between
         // the two.
         let mut inner = self.inner();
         let due = inner.due_of.get(&hold.owner()).copied()?;
-        let (next, turn) = hold.pass(token)?;
+        let (next, turn) = hold.pass(token, since)?;
         drop(inner.by_due.insert((due, next.owner()), Arc::clone(&next)));
         drop(inner.by_name.insert(next.name().clone(), Arc::clone(&next)));
         Some((next, turn))
@@ -154,6 +159,11 @@ impl Schedule {
             Step::Renew => inner.put(&current, now),
         }
         Some((current, step))
+    }
+
+    /// The hold of this name that is in care.
+    pub(crate) fn hold_of(&self, name: &LockName) -> Option<Arc<Hold>> {
+        self.inner().by_name.get(name).cloned()
     }
 
     /// How many holds are in care.
@@ -274,9 +284,16 @@ struct Answered {
     answers: Vec<Result<Renewal, Error>>,
 }
 
-/// Renews until the client is gone.
-pub(crate) async fn run(core: Arc<Core>) {
+/// Makes a connection to the store for renewals alone.
+pub(crate) type Connect =
+    Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn LockBackend>, Error>> + Send + Sync>;
+
+/// Renews until the client is closed or gone: by a connection of its own as soon as there is one, and
+/// by the client's before that. Any client may renew a lease whose owner and token it knows.
+pub(crate) async fn run(core: Arc<Core>, connect: Option<Connect>) {
     core.schedule.restart();
+    let mut backend = Arc::clone(&core.backend);
+    let mut own = connect.map(|connect| connect_own(&core, connect).boxed());
     let mut alarms: Alarms = core.backend.alarms();
     let mut alarms_open = true;
     let mut under_way: FuturesUnordered<BoxFuture<'_, Answered>> = FuturesUnordered::new();
@@ -289,7 +306,7 @@ pub(crate) async fn run(core: Arc<Core>) {
             declare_lost(&core, &hold, cause);
         }
         for batch in due.renew.chunks(BATCH_MAX) {
-            under_way.push(send(&core, batch.to_vec()).boxed());
+            under_way.push(send(&core, Arc::clone(&backend), batch.to_vec()).boxed());
         }
         let next = core.schedule.next_due();
         tokio::select! {
@@ -300,14 +317,46 @@ pub(crate) async fn run(core: Arc<Core>) {
                 Some(alarm) => core.schedule.suspect(&alarm, core.clock.now()),
                 None => alarms_open = false,
             },
-            () = core.gone() => return,
+            Some(connected) = connected(&mut own) => {
+                own = None;
+                // A store pushes to the client that took the lock, or to the one that renewed it last.
+                alarms = stream::select(alarms, connected.alarms()).boxed();
+                alarms_open = true;
+                backend = connected;
+            }
+            () = core.closed() => return,
         }
+    }
+}
+
+/// Resolves when the connection stands; `None` if there is none to wait for.
+async fn connected<F: Future + Unpin>(own: &mut Option<F>) -> Option<F::Output> {
+    match own {
+        Some(connecting) => Some(connecting.await),
+        None => None,
+    }
+}
+
+/// Connects, again and again until it succeeds.
+async fn connect_own(core: &Core, connect: Connect) -> Arc<dyn LockBackend> {
+    let (shortest, longest) = core.options.poll();
+    let mut backoff = Backoff::new(shortest, longest);
+    let mut was_said = false;
+    loop {
+        match connect().await {
+            Ok(backend) => return backend,
+            Err(error) if !was_said => instrument::renewals_share(&error),
+            Err(_) => {}
+        }
+        was_said = true;
+        let next = core.clock.now().after(backoff.next(&*core.entropy));
+        core.clock.sleep_until(next).await;
     }
 }
 
 /// Sends one batch. It is given no longer than the shortest renew interval in it, so that the next
 /// try comes in time.
-async fn send(core: &Core, batch: Vec<Arc<Hold>>) -> Answered {
+async fn send(core: &Core, backend: Arc<dyn LockBackend>, batch: Vec<Arc<Hold>>) -> Answered {
     let requests: Vec<Renew> = batch
         .iter()
         .map(|hold| hold.renew_request().clone())
@@ -318,8 +367,7 @@ async fn send(core: &Core, batch: Vec<Arc<Hold>>) -> Answered {
         .fold(core.options.request_timeout(), Duration::min);
     // Read before sending: delay can only shorten what we believe we hold (C4).
     let sent_at = core.clock.now();
-    let call = core
-        .backend
+    let call = backend
         .renew(&requests)
         .instrument(instrument::renew_span(requests.len()));
     let answers = tokio::select! {
@@ -374,6 +422,7 @@ pub(crate) fn declare_lost(core: &Core, hold: &Hold, cause: LossCause) {
         return;
     }
     instrument::lost(hold, cause);
+    instrument::hold_ended(hold, "lost", &*core.clock);
     if matches!(cause, LossCause::Expired | LossCause::Closed) {
         reaper::abandon(core, hold, turn);
     }

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::error::{Effect, Error, ErrorKind};
 use crate::held::{HeldLease, Parked};
+use crate::instrument;
 use crate::shape::{Shape, UpdateKind};
 use crate::state::State;
 
@@ -57,6 +58,7 @@ impl Batch {
             changes,
             ..
         } = self;
+        instrument::batch(changes);
         let queue = held.queue();
         let note = || {
             let queue = queue.as_ref().filter(|_| changes > 1);
@@ -215,6 +217,7 @@ impl<T: Send + 'static> Combining<T> {
             return joined;
         }
         if is_changed && batch.changes == 1 {
+            instrument::batch(1);
             return Joined::Alone(held, batch.state);
         }
         commit_for_all(held, *batch);

@@ -23,7 +23,7 @@ pub(crate) fn acquisition(rows: &[PgRow], ttl: Ttl) -> Result<Judged<Acquisition
     let answer = match text(row, "verdict")?.as_deref() {
         Some("again") => return Ok(Judged::Again),
         Some("ended") => Acquisition::Ended,
-        Some("refused") => Acquisition::Refused(Refusal::new(millis(row, "left_ms")?)),
+        Some("refused") => Acquisition::Refused(refusal(row)?),
         Some("granted" | "same") => {
             let token = token(row, "token")?.ok_or_else(|| unexpected("an acquire"))?;
             let mut grant = Grant::new(token, ttl);
@@ -165,11 +165,26 @@ fn holder(row: &PgRow) -> Result<HolderInfo, Failure> {
     let mut holder = HolderInfo::unknown();
     holder.owner = owner(row, "owner")?;
     holder.token = token(row, "token")?;
-    let label = text(row, "label")?.unwrap_or_default();
-    holder.label = restored(&label).unwrap_or(label);
+    holder.label = label(row)?;
     holder.held_for = millis(row, "held_ms")?;
     holder.expires_in = millis(row, "left_ms")?;
     Ok(holder)
+}
+
+fn refusal(row: &PgRow) -> Result<Refusal, Failure> {
+    let refusal = Refusal::new(millis(row, "left_ms")?);
+    let Some(owner) = owner(row, "holder")? else {
+        return Ok(refusal);
+    };
+    let mut holder = HolderInfo::unknown();
+    holder.owner = Some(owner);
+    holder.label = label(row)?;
+    Ok(refusal.by(holder))
+}
+
+fn label(row: &PgRow) -> Result<String, Failure> {
+    let label = text(row, "label")?.unwrap_or_default();
+    Ok(restored(&label).unwrap_or(label))
 }
 
 fn previous(row: &PgRow) -> Result<Previous, Failure> {

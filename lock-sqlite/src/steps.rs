@@ -36,9 +36,11 @@ impl Step for AcquireStep {
             if request.stand_in_line && tx.store.ears.listen() {
                 tx.stand(id, request.owner).await?;
             }
-            return Ok(Acquisition::Refused(Refusal::new(Some(
-                lease.left(&tx.now),
-            ))));
+            let refusal = Refusal::new(Some(lease.left(&tx.now)));
+            return Ok(Acquisition::Refused(match lease.tokens {
+                Some(_) => refusal.by(lease.info(&tx.now)),
+                None => refusal,
+            }));
         }
         let tokens = record.grant(request, tx.store.client, &tx.now);
         let id = tx.write(&request.name, id, &record).await?;

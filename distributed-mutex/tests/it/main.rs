@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod refusals;
+mod renewal_thread;
 mod table;
 mod trees;
 mod urls;

@@ -15,6 +15,8 @@
 )]
 
 mod api;
+#[cfg(feature = "metrics")]
+mod figures;
 mod inventory;
 mod item;
 mod problem;
@@ -89,6 +91,8 @@ async fn run(store: &str, address: &str) -> Result<(), BoxError> {
 /// Serves until a signal asks to end, and then whoever is being served, but not for ever.
 async fn serve(listener: TcpListener, locks: &LockClient) -> Result<(), BoxError> {
     let router = api::router(Inventory::new(locks.clone())?);
+    #[cfg(feature = "metrics")]
+    let router = figures::with_page(router)?;
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,

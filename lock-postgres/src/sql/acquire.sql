@@ -2,7 +2,7 @@
 -- $8 forget after ms or null, $9 spare a value, $10 how long to wait for the row.
 WITH glance AS MATERIALIZED (
   -- Whoever the snapshot already refuses locks and writes nothing.
-  SELECT greatest(r.expires, r.claim_until) AS until
+  SELECT greatest(r.expires, r.claim_until) AS until, r.expires, r.owner, r.label
   FROM {records} r
   WHERE r.name = $1::text
     AND r.owner IS DISTINCT FROM $2::bytea
@@ -11,7 +11,7 @@ WITH glance AS MATERIALIZED (
     AND (NOT $7::boolean OR $2::bytea || $6::bytea = ANY (r.line))
     AND (r.forget_at IS NULL OR r.forget_at > clock_timestamp())
 ), waits AS MATERIALIZED (
-  SELECT g.until, clock_timestamp() AS now FROM glance g WHERE g.until > clock_timestamp()
+  SELECT g.*, clock_timestamp() AS now FROM glance g WHERE g.until > clock_timestamp()
 ), seen AS MATERIALIZED (
   -- Waits for whoever has the row, and then reads its newest version, not the snapshot's.
   SELECT r.* FROM {records} r
@@ -102,7 +102,10 @@ WITH glance AS MATERIALIZED (
 SELECT 'refused' AS verdict, ceil(extract(epoch FROM w.until - w.now) * 1000)::bigint AS left_ms,
   NULL::bigint AS token, NULL::bigint AS tokens, NULL::bytea AS state, NULL::smallint AS format,
   NULL::text AS previous, NULL::bytea AS previous_owner, NULL::bigint AS previous_token,
-  false AS others_wait
+  false AS others_wait,
+  -- Nobody holds what is only reserved.
+  CASE WHEN w.expires > w.now THEN w.owner END AS holder,
+  CASE WHEN w.expires > w.now THEN w.label END AS label
 FROM waits w
 UNION ALL
 SELECT
@@ -116,5 +119,7 @@ SELECT
   k.grant_token, k.grant_tokens,
   CASE WHEN k.verdict IN ('granted', 'same') THEN k.state END,
   k.format, k.grant_previous, k.grant_previous_owner, k.grant_previous_token,
-  cardinality(k.grant_line) > 0
+  cardinality(k.grant_line) > 0,
+  CASE WHEN k.verdict = 'refused' AND k.expires > k.now THEN k.owner END,
+  CASE WHEN k.verdict = 'refused' AND k.expires > k.now THEN k.label END
 FROM kept k

@@ -24,10 +24,10 @@ async fn the_first_asker_is_granted_and_the_second_refused() {
         (grant.state, grant.reserved, grant.others_wait),
         (None, 1, false)
     );
-    let left = refused(&backend, &asks("x", b))
-        .await
-        .holder_expires_in
-        .unwrap();
+    let refusal = refused(&backend, &asks("x", b)).await;
+    let holder = refusal.holder.unwrap();
+    assert_eq!((holder.owner, &*holder.label), (Some(a), "test"));
+    let left = refusal.holder_expires_in.unwrap();
     assert!(
         left > Duration::from_secs(30) && left <= Duration::from_secs(60),
         "{left:?}"

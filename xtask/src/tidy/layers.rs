@@ -49,6 +49,7 @@ pub(super) const LAYERS: &[Layer] = &[
             "queue",
             "reaper",
             "renewal",
+            "renewal/thread",
             "shape",
             "update",
         ],

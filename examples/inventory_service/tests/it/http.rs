@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: bool,
+    pub(crate) text: String,
     /// Null where the answer is no JSON.
     pub(crate) json: serde_json::Value,
 }
@@ -46,6 +47,7 @@ fn read(text: &str) -> Option<Answer> {
     (body.len() == length).then(|| Answer {
         status,
         retry_after: value("retry-after").is_some(),
+        text: body.to_owned(),
         json: serde_json::from_str(body).unwrap_or_default(),
     })
 }

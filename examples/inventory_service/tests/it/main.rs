@@ -119,3 +119,40 @@ async fn a_store_that_does_not_answer_is_told_as_such_and_the_same_request_sent_
     assert_eq!(stock.json["left"], 4);
     service.ends_well().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_figures_are_shown_to_prometheus() {
+    let program = Program::built_for("memory,metrics");
+    let service = Service::start(&program, "memory:").await;
+    let put = async |path: &str, body| {
+        assert_eq!(service.ask("PUT", path, body).await.unwrap().status, 201);
+    };
+    put("/skus/widget", r#"{"units": 5}"#).await;
+    for id in 1..=3 {
+        let order = format!("/skus/widget/reservations/{id}");
+        put(&order, r#"{"units": 1}"#).await;
+    }
+    let page = service.ask("GET", "/metrics", "").await.unwrap();
+    assert_eq!(page.status, 200);
+    let value = |series: &str| -> f64 {
+        let mut lines = page.text.lines();
+        let line = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let value = line.and_then(|value| value.parse().ok());
+        value.unwrap_or_else(|| panic!("{series} is not in {}", page.text))
+    };
+    // The catalogue's commit, the SKU's, and one for each order.
+    for series in [
+        r#"lock_acquires_total{outcome="acquired"}"#,
+        "lock_attempts_total",
+        r#"lock_commits_total{outcome="committed"}"#,
+        r#"lock_hold_seconds_count{end="committed"}"#,
+        r#"lock_wait_seconds_bucket{outcome="acquired",le="30"}"#,
+    ] {
+        assert!(value(series) >= 5.0, "{series}: {}", page.text);
+    }
+    assert!(!page.text.contains("widget"), "{}", page.text);
+    // It is no part of a service that was built without.
+    let service = Service::start(&Program::built_for("memory"), "memory:").await;
+    let answer = service.ask("GET", "/metrics", "").await.unwrap();
+    assert_eq!(answer.status, 404);
+}

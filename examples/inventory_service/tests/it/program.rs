@@ -1,4 +1,4 @@
-//! The service's program, built for one store, and its processes.
+//! The service's program, built with some of its features, and its processes.
 #![expect(
     clippy::disallowed_methods,
     reason = "a process that does not end is given up in real time"
@@ -16,12 +16,12 @@ use tokio::process::Child;
 
 use crate::http::{self, Answer};
 
-/// The program, built with the feature of one store and no other.
+/// The program, built with these features and no other.
 pub(crate) struct Program(PathBuf);
 
 impl Program {
-    /// Builds it as whoever runs it would.
-    pub(crate) fn built_for(store: &str) -> Self {
+    /// Builds it as whoever runs it would, with features of the service besides the store's.
+    pub(crate) fn built_for(features: &str) -> Self {
         let test = std::env::current_exe().unwrap();
         let profile = test.ancestors().nth(2).unwrap();
         let folder = profile.join("inventory");
@@ -38,14 +38,14 @@ impl Program {
             "--bin",
             "inventory_service",
         ]);
-        build.args(["--no-default-features", "--features", store]);
+        build.args(["--no-default-features", "--features", features]);
         if profile.ends_with("release") {
             build.arg("--release");
         }
         assert!(build.status().unwrap().success());
         // One that runs is not written over: it is replaced.
-        let program = folder.join(store);
-        let fresh = folder.join(format!("{store}.{}", std::process::id()));
+        let program = folder.join(features);
+        let fresh = folder.join(format!("{features}.{}", std::process::id()));
         let _bytes = std::fs::copy(profile.join("inventory_service"), &fresh).unwrap();
         std::fs::rename(fresh, &program).unwrap();
         Self(program)

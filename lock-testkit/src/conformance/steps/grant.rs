@@ -75,7 +75,13 @@ async fn granted_once(stage: Stage) -> Ran {
             grant.ttl
         )
     })?;
-    b.refused(&b.asks("x")?).await?;
+    let refusal = b.refused(&b.asks("x")?).await?;
+    // Who tells of the holder tells of the right one.
+    if let Some(holder) = refusal.holder {
+        let (owner, label) = (Some(request.owner), request.label.as_str());
+        same("the owner in a refusal", &holder.owner, &owner)?;
+        same("the label in a refusal", &holder.label.as_str(), &label)?;
+    }
     a.refused(&a.asks("x")?).await?;
     b.granted(&b.asks("y")?).await?;
     a.released(&request).await?;
