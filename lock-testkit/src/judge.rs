@@ -25,7 +25,7 @@
 //! | ER-1 | an acquire refused while nobody can have held the key, nor the store kept it for another ([`Rules::line`]); a read of a value whose commit was reported as not applied |
 //! | ME-2 | two tasks believe at once that they hold a key ([`belief`]) |
 //! | LS-2 | a belief that ends before it begins ([`belief`]) |
-//! | LV-1, LV-2, LV-3, LV-4 | see [`liveness`] |
+//! | LV-1 to LV-5 | see [`liveness`] |
 //! | IN-1 | any of the above, where a value that was read was committed on another key alone, or a step's token was granted on another key alone; ER-1 where another key was held throughout the refused acquire |
 //! | DU-1 | TK-1, TK-2, FN-1 to FN-4, ME-1 or LS-1 with a restart mark between the culprits, of a store that declares to survive restarts |
 //! | OW-3 | TK-2, ME-1, ME-2 or OW-1 where the culprits are two tasks of one client: the step that acted and the grant that it acted on, else the two grants |
@@ -152,6 +152,7 @@ const fn rank(violation: &Violation) -> u8 {
         Property::Lv2 => 18,
         Property::Lv1 => 19,
         Property::Lv4 => 20,
+        Property::Lv5 => 21,
     }
 }
 

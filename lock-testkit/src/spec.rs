@@ -44,6 +44,8 @@ pub enum Property {
     Lv3,
     /// LV-4: who waits longest is granted first, where that is declared.
     Lv4,
+    /// LV-5: who waits is overtaken by tasks of one other client no more often than is declared.
+    Lv5,
     /// ME-1: leases of different tokens do not overlap.
     Me1,
     /// ME-2: no two clients believe at once that they hold the lock.
@@ -62,7 +64,7 @@ pub enum Property {
 
 impl Property {
     /// All of them, by id.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Du1,
         Self::Er1,
         Self::Fn1,
@@ -77,6 +79,7 @@ impl Property {
         Self::Lv2,
         Self::Lv3,
         Self::Lv4,
+        Self::Lv5,
         Self::Me1,
         Self::Me2,
         Self::Ow1,
@@ -114,6 +117,10 @@ impl Property {
             Self::Lv2 => ("LV-2", "a release woke nobody who waits"),
             Self::Lv3 => ("LV-3", "an abandoned acquire kept the lock taken"),
             Self::Lv4 => ("LV-4", "somebody was granted before one who waited longer"),
+            Self::Lv5 => (
+                "LV-5",
+                "one client was granted more often than is declared while another waited",
+            ),
             Self::Me1 => ("ME-1", "two leases overlap"),
             Self::Me2 => (
                 "ME-2",

@@ -190,6 +190,10 @@ pub struct Traits {
     /// By how much a lease may last longer than asked for, beyond a millisecond: what the store
     /// rounds a ttl up to, and how late it notices that one is over.
     pub granularity: Duration,
+    /// How many grants the tasks of one client have at most while another client stands in line,
+    /// where a lease passes on from task to task. The runner then has all tasks of a client take
+    /// turns, after everything is healed.
+    pub overtaken: Option<u32>,
 }
 
 impl Traits {
@@ -202,6 +206,7 @@ impl Traits {
             renews: true,
             capabilities,
             granularity: Duration::ZERO,
+            overtaken: None,
         }
     }
 }

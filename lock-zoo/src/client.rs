@@ -29,6 +29,8 @@ pub enum Habit {
     LocksThenExpires,
     /// Nothing is wrong: it passes its lease from task to task.
     Passes,
+    /// It passes its lease on for as long as somebody waits, whoever waits elsewhere.
+    PassesForEver,
     /// It passes its lease on with the value of the grant, not with that of the last commit.
     PassesAStaleValue,
     /// It passes its lease on under the token that it had.
@@ -70,6 +72,7 @@ impl Habit {
             self,
             Self::Passes
                 | Self::PassesAStaleValue
+                | Self::PassesForEver
                 | Self::PassesTheSameToken
                 | Self::PassesUnsettled
                 | Self::SendsAgainAsAnother

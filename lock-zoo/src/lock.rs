@@ -9,7 +9,7 @@ use lock_testkit::subject::{Client, ServerFault, StepClient, Store, Subject, Tra
 use lock_testkit::{FaultyBackend, Link, SetupError};
 
 use crate::client::{Habit, Habitual};
-use crate::relay::Relaying;
+use crate::relay::{BLOCK, Relaying};
 use crate::store::{Defect, ZooStore};
 
 /// A lock that may be broken in its store, in its clients, or not at all.
@@ -49,6 +49,9 @@ impl Subject for BrokenLock {
         let mut traits = Traits::of(ZooStore::capabilities(self.has_line));
         if self.habit.is_tokenless() {
             (traits.tokens, traits.state, traits.renews) = (false, false, false);
+        }
+        if self.habit.passes() && self.has_line {
+            traits.overtaken = Some(BLOCK);
         }
         traits
     }

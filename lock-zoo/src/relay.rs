@@ -202,7 +202,14 @@ impl Relaying {
         let owner = OwnerId::draw(&*self.entropy);
         let label = Label::new("lock-zoo")?;
         let mut request = Acquire::new(name, owner, Ttl::new(ask.ttl)?, label);
-        request.reserve = BLOCK;
+        request.reserve = match self.habit {
+            Habit::PassesForEver => BLOCK_FOR_EVER,
+            _ => BLOCK,
+        };
+        // One whose turn did not come asks just once.
+        if turn.is_some() && self.backend.capabilities().line {
+            request = request.standing_in_line();
+        }
         loop {
             let sent = self.clock.now();
             match self.backend.acquire(&request).await? {
@@ -211,7 +218,7 @@ impl Relaying {
                     return Ok(self.hand_out(lease, turn));
                 }
                 Acquisition::Refused(_) if self.clock.now() >= deadline => {
-                    return Ok(Acquired::Refused { repeated: false });
+                    return self.leave(&request).await;
                 }
                 Acquisition::Refused(_) => {
                     let until = self.clock.now().after(POLL).min(deadline);
@@ -220,6 +227,18 @@ impl Relaying {
                 _ => request.owner = OwnerId::draw(&*self.entropy),
             }
         }
+    }
+
+    /// Gives up waiting.
+    async fn leave(&self, request: &Acquire) -> Result<Acquired, Failure> {
+        let repeated = false;
+        if !request.stand_in_line {
+            return Ok(Acquired::Refused { repeated });
+        }
+        let since = self.clock.now();
+        let left = self.backend.release(&request.name, request.owner).await;
+        left.map_err(|error| Failure::new(Effect::Unknown, error.to_string()))?;
+        Ok(Acquired::Left { since, repeated })
     }
 
     fn hand_out(
@@ -252,7 +271,8 @@ impl Relaying {
             return false;
         }
         let now = self.clock.now();
-        let is_early = now.since(lease.granted_at) < lease.ttl / 4;
+        let is_early =
+            now.since(lease.granted_at) < lease.ttl / 4 || self.habit == Habit::PassesForEver;
         let is_settled = !lease.is_unsettled || self.habit == Habit::PassesUnsettled;
         lease.token < lease.last && is_early && is_settled && now < lease.valid_until
     }
@@ -375,7 +395,10 @@ fn believed(ttl: Duration) -> Duration {
 }
 
 /// How many tokens a grant reserves: a lease passes on that often, less one.
-const BLOCK: u32 = 8;
+pub(crate) const BLOCK: u32 = 8;
+
+/// How many one reserves that never means to give its lease back.
+const BLOCK_FOR_EVER: u32 = 10_000;
 
 /// How often what ends a lease is sent: more often than a plan has faults.
 const TRIES: u32 = 10;

@@ -8,7 +8,12 @@
 )]
 
 use std::error::Error as _;
+use std::fs::{self, Permissions};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use distributed_mutex::{Error, ErrorKind, connect};
@@ -126,13 +131,46 @@ async fn a_file_that_cannot_keep_locks_says_what_to_do() {
         &["not a regular file", "choose another path"],
     )
     .await;
-    std::fs::write(file.path(), "this is a letter, and a long one, to somebody").unwrap();
+    fs::write(file.path(), "this is a letter, and a long one, to somebody").unwrap();
     refused(
         &file.url(""),
         ErrorKind::Invalid,
         &["not an SQLite database", "choose another"],
     )
     .await;
+}
+
+/// Root may write anything, so a process of somebody else tries.
+#[tokio::test]
+async fn a_file_that_may_only_be_read_says_which_right_is_missing() {
+    const URL: &str = "DISTRIBUTED_MUTEX_TEST_URL";
+    if let Ok(url) = std::env::var(URL) {
+        let words = [
+            url.trim_start_matches("sqlite:"),
+            "cannot be written by this user",
+            "give it",
+        ];
+        return refused(&url, ErrorKind::Denied, &words).await;
+    }
+    let file = File::new();
+    drop(connect(&file.url("")).await.unwrap());
+    let allow =
+        |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    allow(&file.path(), 0o444);
+    allow(file.folder.path(), 0o555);
+    let test = "refusals::a_file_that_may_only_be_read_says_which_right_is_missing";
+    let mut other = Command::new(std::env::current_exe().unwrap());
+    other.args([test, "--exact"]).env(URL, file.url(""));
+    if fs::metadata(file.path()).unwrap().uid() == 0 {
+        other.uid(65_534).gid(65_534);
+    }
+    let ended = other.output().unwrap();
+    allow(file.folder.path(), 0o700);
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(
+        ended.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -85,61 +85,6 @@ async fn a_client_that_is_gone_is_skipped() {
 }
 
 #[tokio::test]
-async fn a_reservation_that_nobody_claims_ends_and_wakes_the_second() {
-    let locks = Locks::new();
-    let backend = locks.backend().await;
-    let frozen = locks.backend().await;
-    let holder = asks("x", owner());
-    let grant = granted(&backend, &holder).await;
-    refused(&frozen, &asks("x", owner()).standing_in_line()).await;
-    let second = asks("x", owner()).standing_in_line();
-    let mut hints = backend.watch(&name("x")).await.unwrap();
-    refused(&backend, &second).await;
-    backend.release(&name("x"), holder.owner).await.unwrap();
-    hinted(&mut hints).await;
-    let next = granted_in_time(&backend, &second).await;
-    // Whom the lock was reserved for never held it.
-    assert_eq!(next.previous, Previous::Released);
-    assert!(next.token > grant.token);
-}
-
-#[tokio::test]
-async fn one_that_gives_up_leaves_the_line_and_passes_its_reservation_on() {
-    let locks = Locks::new();
-    let backend = locks
-        .options()
-        .claim_time(LONG_CLAIM)
-        .connect()
-        .await
-        .unwrap();
-    let holder = asks("x", owner());
-    let grant = granted(&backend, &holder).await;
-    let waiters: Vec<_> = (0..3)
-        .map(|_| asks("x", owner()).standing_in_line())
-        .collect();
-    for waiter in &waiters {
-        refused(&backend, waiter).await;
-    }
-    assert_eq!(
-        backend.release(&name("x"), waiters[0].owner).await.unwrap(),
-        Release::NotHeld
-    );
-    assert_eq!(backend.inspect(&name("x")).await.unwrap().waiting, 2);
-    backend.release(&name("x"), holder.owner).await.unwrap();
-    // The lock is reserved for the second waiter now, which is no lease yet.
-    let lost = renewed(&backend, "x", waiters[1].owner, grant.token).await;
-    assert!(matches!(lost, Renewal::Lost { .. }));
-    assert_eq!(
-        backend.release(&name("x"), waiters[1].owner).await.unwrap(),
-        Release::NotHeld
-    );
-    assert_eq!(
-        granted(&backend, &waiters[2]).await.previous,
-        Previous::Released
-    );
-}
-
-#[tokio::test]
 async fn a_forced_release_hands_on_like_any_other() {
     let locks = Locks::new();
     let backend = locks

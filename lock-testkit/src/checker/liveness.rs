@@ -27,9 +27,14 @@
 //!   its return, by an attempt each, and no acquire of unknown outcome can have come in between. With
 //!   [`Fifo::Everybody`] the other's wait counts from when the tasks of its client that came before
 //!   it are certainly done with the lock.
+//! - **LV-5**, with [`Limits::overtaken`]: more grants than that to tasks of one client, while
+//!   another client stands in line: it has a task that waits, of it nobody is granted, refused or
+//!   holds the lock, no acquire of unknown outcome can have come in between, and whoever was granted
+//!   gave the lock back.
 
 mod leases;
 mod limits;
+mod overtaken;
 mod stall;
 mod turns;
 
@@ -64,6 +69,9 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Violation> {
         stalls.find(&mut found);
         if limits.fifo != Fifo::Off {
             turns::find(key, limits, healed, &leases, &mut found);
+        }
+        if let Some(most) = limits.overtaken {
+            overtaken::find(key, limits, most, healed, &leases, &mut found);
         }
     }
     found.all

@@ -7,7 +7,9 @@ mod shared;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use lock_core::{ErrorKind, LockClient, LockClientBuilder, LockOptions, LossCause, Previous};
+use lock_core::{
+    ErrorKind, LockClient, LockClientBuilder, LockOptions, LockOptionsBuilder, LossCause, Previous,
+};
 
 use super::case::{Broken, Case, HOLDS, Ran, case, ensure, same};
 use super::stage::Stage;
@@ -57,11 +59,14 @@ pub(super) const CASES: &[Case] = &[
 
 /// Options that a busy machine does not break: requests have time.
 fn patient(ttl: Duration) -> Result<LockOptions, Broken> {
-    let options = LockOptions::builder()
+    Ok(with_patience(ttl).build()?)
+}
+
+fn with_patience(ttl: Duration) -> LockOptionsBuilder {
+    LockOptions::builder()
         .ttl(ttl)
         .request_timeout(Duration::from_secs(15))
-        .patience(Duration::from_secs(60));
-    Ok(options.build()?)
+        .patience(Duration::from_secs(60))
 }
 
 async fn locks(stage: &Stage, ttl: Duration) -> Result<LockClient, Broken> {

@@ -63,6 +63,7 @@ impl<'a> Renamer<'a> {
             | Property::Lv2
             | Property::Lv3
             | Property::Lv4
+            | Property::Lv5
             | Property::Me2
             | Property::Ow3 => false,
         }

@@ -76,6 +76,7 @@ impl Culprits<'_> {
             Property::Lv2 => self.not_woken(),
             Property::Lv3 => self.kept_out(),
             Property::Lv4 => self.out_of_turn(),
+            Property::Lv5 => self.overtaken(),
             Property::Me1 => self.leases_overlap(),
             Property::Me2 => self.beliefs_overlap(),
             Property::Ow1 => self.acted_for_another(),

@@ -11,6 +11,7 @@ use lock_testkit::spec::{Bound, Property};
 use super::ending;
 use crate::client::Habit;
 use crate::member::{Member, limits};
+use crate::relay::BLOCK;
 
 pub(super) const MEMBERS: &[Member] = &[
     passing(
@@ -52,6 +53,15 @@ pub(super) const MEMBERS: &[Member] = &[
         Habit::SendsAgainAsAnother,
         "A commit is sent again under another number: it is applied twice, over what was written in between.",
     ),
+    passing(
+        "passed-on-for-ever",
+        Property::Lv5,
+        Habit::PassesForEver,
+        "A lease passes from task to task for as long as somebody waits: a busy process never gives it back, and all others starve.",
+    )
+    .in_line()
+    .rules(|_| untimed().line().limits(limits().overtaken(BLOCK)))
+    .alone(),
 ];
 
 /// A lock that is wrong only when it passes a lease from task to task. A lease that was passed on is
@@ -59,7 +69,11 @@ pub(super) const MEMBERS: &[Member] = &[
 const fn passing(id: &'static str, property: Property, habit: Habit, what: &'static str) -> Member {
     Member::client(id, property, habit, what)
         .mix(tasks)
-        .rules(|_| Rules::new(Bound::Untimed).durable().limits(limits()))
+        .rules(|_| untimed().limits(limits()))
+}
+
+const fn untimed() -> Rules {
+    Rules::new(Bound::Untimed).durable()
 }
 
 /// Two clients of several tasks that want one lock, whose leases are long.

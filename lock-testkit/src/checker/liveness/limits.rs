@@ -40,6 +40,9 @@ pub struct Limits {
     pub push: bool,
     /// Who is served first come first served.
     pub fifo: Fifo,
+    /// How many grants the tasks of one client may have while another client stands in line. `None`
+    /// where nothing bounds them.
+    pub overtaken: Option<u32>,
 }
 
 impl Limits {
@@ -56,6 +59,7 @@ impl Limits {
             granularity_ns: 1_000_000,
             push: false,
             fifo: Fifo::Off,
+            overtaken: None,
         }
     }
 
@@ -86,6 +90,7 @@ impl Limits {
         limits.granularity_ns = limits
             .granularity_ns
             .saturating_add(u64::try_from(traits.granularity.as_nanos()).unwrap_or(u64::MAX));
+        limits.overtaken = traits.overtaken;
         limits
     }
 
@@ -100,6 +105,14 @@ impl Limits {
     #[must_use]
     pub const fn fifo(mut self, fifo: Fifo) -> Self {
         self.fifo = fifo;
+        self
+    }
+
+    /// The tasks of one client have at most so many grants while another client stands in line. Where
+    /// a lease passes on inside a client so many times, it is one more: the grant of the store.
+    #[must_use]
+    pub const fn overtaken(mut self, most: u32) -> Self {
+        self.overtaken = Some(most);
         self
     }
 

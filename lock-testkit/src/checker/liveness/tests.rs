@@ -64,7 +64,10 @@ fn generate(seed: u64) -> (History, Limits) {
         limits = limits.push(dice.below(5));
     }
     let fifo = [Fifo::Client, Fifo::Everybody, Fifo::Off];
-    let limits = limits.fifo(fifo[usize::try_from(dice.below(3)).unwrap()]);
+    let mut limits = limits.fifo(fifo[usize::try_from(dice.below(3)).unwrap()]);
+    if dice.one_in(2) {
+        limits = limits.overtaken(u32::try_from(dice.below(3)).unwrap());
+    }
     (history, limits)
 }
 
@@ -92,7 +95,13 @@ fn every_rule_is_met_by_the_random_histories() {
         let (history, limits) = generate(seed);
         met.extend(check(&history, &limits).iter().map(|v| v.property));
     }
-    let rules = [Property::Lv1, Property::Lv2, Property::Lv3, Property::Lv4];
+    let rules = [
+        Property::Lv1,
+        Property::Lv2,
+        Property::Lv3,
+        Property::Lv4,
+        Property::Lv5,
+    ];
     assert_eq!(met, BTreeSet::from(rules));
 }
 

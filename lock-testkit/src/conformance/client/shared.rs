@@ -1,13 +1,16 @@
 //! Tasks that share a client, between which leases pass on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use futures_util::future::{join, try_join_all};
-use lock_core::DistributedMutex;
+use lock_core::{DistributedMutex, LockClient, LockClientBuilder};
 
-use super::{MINUTE, locks};
+use super::{MINUTE, locks, patient, with_patience};
 use crate::conformance::case::{Broken, HOLDS, Outcome, Ran, ensure, same};
 use crate::conformance::stage::Stage;
+use crate::fault::{FaultyBackend, Link, StepKind, Weather};
 
 /// Each holder finds the value of the one before, and has a larger token, whether the store granted
 /// it or another task of its client passed it on.
@@ -55,22 +58,32 @@ pub(super) async fn chain(stage: Stage) -> Ran {
     HOLDS
 }
 
-/// Where the store keeps a line, tasks of one client that take turns without end keep nobody out.
+/// Where the store keeps a line, tasks of one client that take turns without end keep nobody out:
+/// who stands in line is overtaken by what is left of one lease.
 pub(super) async fn bounded(stage: Stage) -> Ran {
     if !stage.capabilities().await?.line {
         let reason = "without a line at the store nobody is promised a turn";
         return Ok(Outcome::NotApplicable(reason.to_owned()));
     }
-    let (busy, other) = (locks(&stage, MINUTE).await?, locks(&stage, MINUTE).await?);
+    let options = with_patience(MINUTE).handover(TIMES, MINUTE / 2).build()?;
+    let busy = LockClientBuilder::new(stage.backend().await?).options(options);
+    let busy = busy.build();
+    let calm = Weather::new(0, 0, 15_000);
+    let link = Link::new(Arc::clone(&stage.shared.clock), calm, 0);
+    let asks = FaultyBackend::over(stage.backend().await?, link);
+    let other = LockClient::builder(asks.clone()).options(patient(MINUTE)?);
+    let other = other.build();
     let name = stage.name("x")?;
-    let stop = AtomicBool::new(false);
-    let mut turns = Vec::new();
+    let (stop, turns) = (AtomicBool::new(false), AtomicU32::new(0));
+    let mut busy_tasks = Vec::new();
     for _ in 0..3 {
         let mutex = busy.mutex::<()>(name.as_str())?;
-        let stop = &stop;
-        turns.push(async move {
+        let (stop, turns) = (&stop, &turns);
+        busy_tasks.push(async move {
             while !stop.load(Ordering::Relaxed) {
-                mutex.lock().await?.release().await?;
+                let guard = mutex.lock().await?;
+                turns.fetch_add(1, Ordering::Relaxed);
+                guard.release().await?;
                 // Others of this thread have their turn too.
                 tokio::task::yield_now().await;
             }
@@ -81,12 +94,20 @@ pub(super) async fn bounded(stage: Stage) -> Ran {
         let mutex = other.mutex::<()>(name.as_str())?;
         let mut ended = Ok(());
         for _ in 0..3 {
-            ended = match stage
-                .in_time("a turn of the other client", mutex.lock())
-                .await
-            {
-                Ok(Ok(guard)) => guard.release().await.map_err(Broken::from),
-                Ok(Err(error)) => Err(error.into()),
+            let wait = overtaken(&asks, &turns, mutex.lock());
+            ended = match stage.in_time("a turn of the other client", wait).await {
+                Ok((Ok(guard), overtaken)) => {
+                    let released = guard.release().await.map_err(Broken::from);
+                    released.and_then(|()| {
+                        ensure(overtaken <= MOST, || {
+                            format!(
+                                "a client that stood in line was overtaken {overtaken} times by \
+                                 tasks of one client, whose leases pass on {TIMES} times"
+                            )
+                        })
+                    })
+                }
+                Ok((Err(error), _)) => Err(error.into()),
                 Err(broken) => Err(broken),
             };
             if ended.is_err() {
@@ -96,8 +117,36 @@ pub(super) async fn bounded(stage: Stage) -> Ran {
         stop.store(true, Ordering::Relaxed);
         ended
     };
-    let (waited, turned) = join(waits, try_join_all(turns)).await;
+    let (waited, turned) = join(waits, try_join_all(busy_tasks)).await;
     waited?;
     let _turned: Vec<()> = turned?;
     HOLDS
 }
+
+/// Waits for a lock, and counts the turns that others had since the client stood in line. It does
+/// once its first attempt was refused, which is when it makes the second.
+async fn overtaken<T>(
+    asks: &FaultyBackend,
+    turns: &AtomicU32,
+    lock: impl Future<Output = T>,
+) -> (T, u32) {
+    let before = asks.calls(StepKind::Acquire);
+    let mut lock = Box::pin(lock);
+    let mut since = None;
+    let locked = poll_fn(|context| {
+        let attempts = asks.calls(StepKind::Acquire).saturating_sub(before);
+        if since.is_none() && attempts >= 2 {
+            since = Some(turns.load(Ordering::Relaxed));
+        }
+        lock.as_mut().poll(context)
+    })
+    .await;
+    let now = turns.load(Ordering::Relaxed);
+    (locked, now.saturating_sub(since.unwrap_or(now)))
+}
+
+/// How often a lease passes on.
+const TIMES: u32 = 3;
+
+/// On a machine so slow that a reservation lapses unclaimed, others have another lease.
+const MOST: u32 = 8 * (TIMES + 1);

@@ -45,7 +45,12 @@ pub(super) fn judge(
 pub(super) const fn is_of_time(property: Property) -> bool {
     matches!(
         property,
-        Property::Ls2 | Property::Lv1 | Property::Lv2 | Property::Lv3 | Property::Lv4
+        Property::Ls2
+            | Property::Lv1
+            | Property::Lv2
+            | Property::Lv3
+            | Property::Lv4
+            | Property::Lv5
     )
 }
 

@@ -158,6 +158,15 @@ fn example(property: Property) -> (Script, Rules) {
             let script = script.add((200, 205), Release, Done, 2).healed();
             return (script, rules().limits(limits().fifo(Fifo::Everybody)));
         }
+        Property::Lv5 => {
+            let script = granted().add((30, 40), Release, Done, 1).by(1, 0);
+            let script = script.add((0, 150), Acquire, Done, 4).by(0, 1);
+            let script = script.add((5, 41), Acquire, Done, 2);
+            let script = script.add((60, 61), Release, Done, 2).by(0, 2);
+            let script = script.add((6, 62), Acquire, Done, 3);
+            let script = script.add((130, 131), Release, Done, 3).healed();
+            return (script, rules().limits(limits().overtaken(1)));
+        }
         Property::Ls2 => granted().believe(1, 10, 9),
         Property::Me2 => {
             let script = granted().believe(1, 10, 120).by(1, 0);

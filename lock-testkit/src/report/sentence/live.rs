@@ -114,6 +114,31 @@ impl Culprits<'_> {
         ))
     }
 
+    pub(super) fn overtaken(&self) -> Option<String> {
+        let words = self.words;
+        let [first, last, waiter] = self.all else {
+            return None;
+        };
+        let is_other = |of: &Operation| is_grant(of) && of.client != waiter.client;
+        if !is_other(first) || !is_other(last) || first.client != last.client {
+            return None;
+        }
+        let tokens = match (first.token, last.token) {
+            (0, _) | (_, 0) => "from one grant".to_owned(),
+            (first, last) => format!("with tokens {first} to {last}"),
+        };
+        Some(format!(
+            "client {} was granted again and again, {tokens} ({} to {}), while {}, which waited \
+             since {}, {}",
+            first.client,
+            words.at(first.returned),
+            words.at(last.returned),
+            who(waiter),
+            words.at(waiter.invoked),
+            self.fate(waiter)
+        ))
+    }
+
     pub(super) fn other_name(&self) -> Option<String> {
         let words = self.words;
         let one = self.all.first()?;

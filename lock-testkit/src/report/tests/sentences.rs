@@ -6,8 +6,8 @@ use crate::spec::{Property, Violation};
 
 use Outcome::{Done, Refused, Unknown};
 use Property::{
-    Du1, Er1, Fn1, Fn2, Fn3, Fn4, In1, Ls1, Ls2, Ls3, Lv1, Lv2, Lv3, Lv4, Me1, Me2, Ow1, Ow2, Ow3,
-    Tk1, Tk2,
+    Du1, Er1, Fn1, Fn2, Fn3, Fn4, In1, Ls1, Ls2, Ls3, Lv1, Lv2, Lv3, Lv4, Lv5, Me1, Me2, Ow1, Ow2,
+    Ow3, Tk1, Tk2,
 };
 use Step::{Acquire, Commit, CommitRelease, ForceRelease, Peek, Release, Renew};
 
@@ -324,6 +324,18 @@ fn one_that_is_granted_out_of_turn() {
         &[3, 2],
         "LV-4: token 8 was granted to client 2 (1.6 to 5.0 ms) before client 1, which had \
          waited since 1.5 ms and was granted only at 9.0 ms.",
+    );
+}
+
+#[test]
+fn one_that_is_overtaken_by_tasks_of_one_other() {
+    let script = released().add(1, (15, 90), Acquire, Done, 10);
+    let script = script.add(2, (16, 50), Acquire, Done, 8);
+    script.add(2, (17, 60), Acquire, Done, 9).tells(
+        Lv5,
+        &[3, 4, 2],
+        "LV-5: client 2 was granted again and again, with tokens 8 to 9 (5.0 ms to 6.0 ms), while \
+         client 1, which waited since 1.5 ms, was granted only at 9.0 ms.",
     );
 }
 

@@ -2,8 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use lock_core::{ErrorKind, FencingToken, LockBackend, LossCause, Previous};
+use lock_core::{ErrorKind, FencingToken, LockBackend, LossCause, Previous, SystemClock};
+use lock_testkit::checker::liveness::Limits;
+use lock_testkit::history::{History, Outcome, Recorder, Step};
+use lock_testkit::judge::{Rules, judge};
+use lock_testkit::spec::{Bound, Property, Verdict};
 use lock_testkit::{Fault, StepKind};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -330,4 +335,86 @@ async fn closing_gives_a_lease_back_that_is_about_to_pass_on() {
     assert_eq!(waiter.await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
     let other = client(&store).mutex::<()>("m").unwrap();
     assert!(other.try_lock().await.unwrap().is_some());
+}
+
+/// What each task of each client does, time after time: for how many milliseconds it does something
+/// else, and for how many it holds the lock.
+type Turns = Vec<Vec<Vec<(u64, u64)>>>;
+
+/// Plays turns of clients whose leases pass on so many times, in virtual time; who was granted when.
+fn played(times: u32, clients: Turns) -> History {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let store = MemoryBackend::new();
+        let recorder = Arc::new(Recorder::new(Arc::new(SystemClock::new())));
+        recorder.heal();
+        let mut tasks = Vec::new();
+        for (client, scripts) in (0..).zip(clients) {
+            let (locks, _) = passing(&store, times, TTL / 2);
+            for (task, script) in (0..).zip(scripts) {
+                let (mutex, recorder) = (locks.mutex::<()>("m").unwrap(), Arc::clone(&recorder));
+                let ttl_ns = u64::try_from(TTL.as_nanos()).unwrap();
+                tasks.push(tokio::spawn(async move {
+                    let who = (client, task);
+                    for (rest, work) in script {
+                        tokio::time::sleep(ms(rest)).await;
+                        let asks = recorder.invoke(who, "m", Step::Acquire, 0, ttl_ns, None);
+                        let guard = mutex.lock().await.unwrap();
+                        let token = guard.token().get();
+                        recorder.done_with(asks, token);
+                        tokio::time::sleep(ms(work)).await;
+                        let ends = recorder.invoke(who, "m", Step::Release, token, 0, None);
+                        guard.release().await.unwrap();
+                        recorder.complete(ends, Outcome::Done);
+                    }
+                }));
+            }
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        recorder.history()
+    })
+}
+
+/// Judges by all rules, and that one client is granted at most so often while another waits.
+fn judged(history: &History, most: u32) -> Verdict {
+    // An attempt takes no time here, and the store keeps the lock for nobody who is gone.
+    let limits = Limits::new(1_000_000, 1_000_000_000).push(1_000_000_000);
+    // A lease that passed on is over before a ttl has gone since.
+    let rules = Rules::new(Bound::Untimed).line();
+    judge(history, &rules.limits(limits.overtaken(most)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whoever_stands_in_line_is_overtaken_by_no_more_than_one_lease(
+        times in 0_u32..5,
+        clients in prop::collection::vec(
+            prop::collection::vec(prop::collection::vec((0_u64..5, 0_u64..6), 1..16), 1..5),
+            2..4,
+        ),
+    ) {
+        let history = played(times, clients);
+        if let Verdict::Invalid(violation) = judged(&history, times + 1) {
+            prop_assert!(false, "{}", violation.explain(&history));
+        }
+    }
+}
+
+#[test]
+fn a_lease_that_passes_on_more_often_than_is_declared_is_seen() {
+    let busy = vec![vec![(0, 2); 20]; 3];
+    let history = played(50, vec![busy.clone(), busy]);
+    assert_eq!(judged(&history, 60), Verdict::Valid);
+    let Verdict::Invalid(violation) = judged(&history, 8) else {
+        panic!("nobody sees it");
+    };
+    assert_eq!(violation.property, Property::Lv5);
 }

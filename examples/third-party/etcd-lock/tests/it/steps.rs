@@ -19,24 +19,6 @@ const FREED: Renewal = Renewal::Lost {
 };
 
 #[tokio::test]
-async fn the_first_asker_is_granted_and_the_second_refused() {
-    let server = Server::start().await;
-    let backend = server.backend().await;
-    let (a, b) = (owner(), owner());
-    let grant = granted(&backend, &asks("x", a)).await;
-    assert_eq!(grant.previous, Previous::First);
-    assert_eq!(
-        (grant.state, grant.reserved, grant.others_wait),
-        (None, 1, false)
-    );
-    let left = refused(&backend, &asks("x", b)).await.holder_expires_in;
-    let left = left.unwrap();
-    let bounds = Duration::from_secs(300)..=Duration::from_secs(601);
-    assert!(bounds.contains(&left), "{left:?}");
-    granted(&backend, &asks("y", b)).await;
-}
-
-#[tokio::test]
 async fn a_grant_tells_the_whole_seconds_that_etcd_gave() {
     let server = Server::start().await;
     let backend = server.backend().await;
@@ -81,22 +63,6 @@ async fn the_same_owner_is_given_the_same_grant_again_and_its_ttl_starts_anew() 
     let next = granted(&backend, &asks("x", owner())).await;
     assert!(next.token.get() >= first.token.get() + 5);
     assert_eq!(next.previous, Previous::Released);
-}
-
-#[tokio::test]
-async fn a_late_acquire_after_the_release_revives_nothing() {
-    let server = Server::start().await;
-    let backend = server.backend().await;
-    let request = asks("x", owner());
-    granted(&backend, &request).await;
-    let release = async || backend.release(&name("x"), request.owner).await.unwrap();
-    assert_eq!(release().await, Release::Released);
-    assert_eq!(release().await, Release::NotHeld);
-    let late = backend.acquire(&request).await.unwrap();
-    assert_eq!(late, Acquisition::Ended);
-    granted(&backend, &asks("x", owner())).await;
-    let late = backend.acquire(&request).await.unwrap();
-    assert_eq!(late, Acquisition::Ended);
 }
 
 /// The request of an acquire whose caller went away arrives when its release was answered already.
@@ -153,38 +119,6 @@ async fn an_attempt_that_stopped_half_way_does_not_hinder_the_next_of_its_owner(
 }
 
 #[tokio::test]
-async fn a_commit_is_applied_once_and_never_late() {
-    let server = Server::start().await;
-    let backend = server.backend().await;
-    let a = owner();
-    let grant = granted(&backend, &asks("x", a)).await;
-    let first = commits("x", a, &grant, 1, "1");
-    let second = commits("x", a, &grant, 2, "2");
-    assert!(backend.peek(&name("x")).await.unwrap().is_none());
-    for commit in [&first, &second, &first] {
-        assert!(is_committed(&backend.commit(commit).await.unwrap()));
-    }
-    let peeked = backend.peek(&name("x")).await.unwrap().unwrap();
-    assert_eq!((peeked.state, peeked.token), (state("2"), grant.token));
-
-    let mut last = commits("x", a, &grant, 3, "3");
-    last.then = Then::Release;
-    assert!(is_committed(&backend.commit(&last).await.unwrap()));
-    // The reply was lost and the request is sent again, after the lease has ended by it.
-    assert!(is_committed(&backend.commit(&last).await.unwrap()));
-    let late = commits("x", a, &grant, 4, "4");
-    let lost = Stored::Lost {
-        cause: LossCause::Expired,
-        last_commit: Some(grant.token),
-    };
-    assert_eq!(backend.commit(&late).await.unwrap(), lost);
-
-    let next = granted(&backend, &asks("x", owner())).await;
-    assert_eq!(next.state, Some(state("3")));
-    assert_eq!(next.previous, Previous::Released);
-}
-
-#[tokio::test]
 async fn the_state_is_kept_byte_for_byte() {
     let server = Server::start().await;
     let backend = server.backend().await;
@@ -207,41 +141,6 @@ async fn the_state_is_kept_byte_for_byte() {
     );
     let peeked = backend.peek(&name("x")).await.unwrap().unwrap();
     assert_eq!(peeked.state, state(&large));
-}
-
-#[tokio::test]
-async fn an_expired_lease_is_lost_and_not_revived() {
-    let server = Server::start().await;
-    let backend = server.backend().await;
-    let mut short = asks("x", owner());
-    short.ttl = ttl(50);
-    let old = granted(&backend, &short).await;
-    let b = owner();
-    let grant = granted_in_time(&backend, &asks("x", b)).await;
-    let abandoned = Previous::Abandoned {
-        owner: short.owner,
-        token: old.token,
-    };
-    assert_eq!(grant.previous, abandoned);
-    let displaced = Renewal::Lost {
-        cause: LossCause::Displaced,
-    };
-    assert_eq!(
-        renewed(&backend, "x", short.owner, old.token).await,
-        displaced
-    );
-    let late = commits("x", short.owner, &old, 1, "?");
-    assert!(!is_committed(&backend.commit(&late).await.unwrap()));
-    assert_eq!(
-        backend.release(&name("x"), short.owner).await.unwrap(),
-        Release::NotHeld
-    );
-    assert_eq!(
-        backend.release(&name("x"), b).await.unwrap(),
-        Release::Released
-    );
-    assert_eq!(renewed(&backend, "x", short.owner, old.token).await, FREED);
-    assert_eq!(server.keys("lock/holder/").await.len(), 0);
 }
 
 #[tokio::test]
@@ -312,46 +211,6 @@ async fn leases_are_renewed_each_by_itself() {
         }
     }
     assert!(backend.renew(&[]).await.is_empty());
-}
-
-#[tokio::test]
-async fn a_forced_release_fences_the_holder_out_and_says_so() {
-    let server = Server::start().await;
-    let backend = server.backend().await;
-    let request = asks("x", owner());
-    let grant = granted(&backend, &request).await;
-    let ForcedRelease::Released(holder) = backend.force_release(&name("x")).await.unwrap() else {
-        panic!("it was held");
-    };
-    assert_eq!(holder.owner, Some(request.owner));
-    assert_eq!(holder.token, Some(grant.token));
-    assert_eq!(holder.label, "test");
-    assert_eq!(
-        backend.force_release(&name("x")).await.unwrap(),
-        ForcedRelease::NotHeld
-    );
-    let forced = Renewal::Lost {
-        cause: LossCause::Forced,
-    };
-    assert_eq!(
-        renewed(&backend, "x", request.owner, grant.token).await,
-        forced
-    );
-    let late = backend.acquire(&request).await.unwrap();
-    assert_eq!(late, Acquisition::Ended);
-    let next = granted(&backend, &asks("x", owner())).await;
-    assert_eq!(next.previous, Previous::Forced);
-    // Also when somebody else holds it by now.
-    assert_eq!(
-        renewed(&backend, "x", request.owner, grant.token).await,
-        forced
-    );
-    let late = commits("x", request.owner, &grant, 1, "?");
-    let lost = Stored::Lost {
-        cause: LossCause::Forced,
-        last_commit: None,
-    };
-    assert_eq!(backend.commit(&late).await.unwrap(), lost);
 }
 
 #[tokio::test]

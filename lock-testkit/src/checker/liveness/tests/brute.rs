@@ -151,7 +151,66 @@ pub(super) fn brute(all: &[Operation], healed: Option<u64>, limits: &Limits) -> 
         }
     }
     found.extend(turns(all, &holds, healed, limits));
+    if limits
+        .overtaken
+        .is_some_and(|most| is_overtaken(all, &holds, healed, limits, most))
+    {
+        found.insert(Property::Lv5);
+    }
     found
+}
+
+/// Whether within the wait of some acquire there is a time in which its client keeps its place and
+/// another client has more grants than so many.
+fn is_overtaken(
+    all: &[Operation],
+    holds: &[Hold],
+    healed: u64,
+    limits: &Limits,
+    most: u32,
+) -> bool {
+    let is_wait = |o: &&Operation| {
+        o.step == Step::Acquire
+            && matches!(o.outcome, Outcome::Done | Outcome::Refused)
+            && o.invoked >= healed
+    };
+    all.iter().filter(is_wait).any(|wait| {
+        let mine = |o: &&Operation| o.step == Step::Acquire && o.client == wait.client;
+        // When it loses its place: at a moment, or for a time.
+        let mut lost: Vec<(u64, u64)> = all.iter().filter(mine).map(|o| (o.returned, 0)).collect();
+        for hold in holds {
+            let grant = &all[hold.at];
+            let is_back = hold.release.is_some_and(|r| r.step != Step::ForceRelease);
+            if grant.outcome == Outcome::Unknown || grant.client == wait.client {
+                lost.push((hold.from, hold.until));
+            } else if !is_back {
+                lost.push((hold.from, 0));
+            }
+        }
+        let edges = || lost.iter().flat_map(|(from, until)| [*from, *until]);
+        let is_edge = |at: &u64| (wait.invoked..=wait.returned).contains(at);
+        let edges = || edges().chain([wait.invoked, wait.returned]).filter(is_edge);
+        let is_kept = |from: u64, until: u64| {
+            let ends = |(a, b): &(u64, u64)| *a < until && (*a > from || *b > from);
+            from < until && !lost.iter().any(ends)
+        };
+        let has_too_many = |from: u64, until: u64| {
+            let margin = limits.attempt_ns;
+            let within = |h: &&Hold| {
+                all[h.at].client != wait.client
+                    && all[h.at].outcome == Outcome::Done
+                    && h.from >= from + 2 * margin
+                    && h.from + margin <= until
+            };
+            let clients = holds.iter().filter(within).map(|h| all[h.at].client);
+            let clients: Vec<u32> = clients.collect();
+            clients.iter().any(|client| {
+                let of = clients.iter().filter(|other| *other == client);
+                of.count() > usize::try_from(most).unwrap_or(usize::MAX)
+            })
+        };
+        edges().any(|from| edges().any(|until| is_kept(from, until) && has_too_many(from, until)))
+    })
 }
 
 /// Who is to blame for a stall from a moment on.
