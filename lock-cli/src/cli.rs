@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::breaks;
 use crate::codes;
 use crate::length;
 
@@ -24,6 +25,27 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// A name that is not `dlock`'s own.
+fn takeable(name: &str) -> Result<String, String> {
+    if name == breaks::NAME {
+        return Err(
+            "the lock of this name is dlock's own, which keeps the breaks in it".to_owned(),
+        );
+    }
+    Ok(name.to_owned())
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let most = breaks::REASON_BYTES_MAX;
+    match text.len() {
+        0 => Err("a reason must not be empty".to_owned()),
+        bytes if bytes > most => Err(format!(
+            "a reason is at most {most} bytes long, and this one has {bytes}"
+        )),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Runs a command while holding the lock.
@@ -36,6 +58,8 @@ pub(crate) enum Command {
     Wait(WaitArgs),
     /// Takes a lock from its holder, whose commits are refused from then on.
     Break(BreakArgs),
+    /// Lists the last hundred breaks: which lock, when, by whom, from whom and why.
+    Breaks(BreaksArgs),
     /// Prints the value that a lock guards, as JSON.
     Get(NameArgs),
     /// Replaces the value that a lock guards, under the lock.
@@ -53,6 +77,7 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     /// The lock. A name that begins with a hyphen stands behind `--`.
+    #[arg(value_parser = takeable)]
     pub(crate) name: String,
     /// How long others wait if this machine dies, such as 10s; not how long the command may take.
     #[arg(long, value_parser = length::parse, value_name = "TIME")]
@@ -167,9 +192,10 @@ pub(crate) struct WaitArgs {
 #[derive(Args, Debug)]
 pub(crate) struct BreakArgs {
     /// The lock. A name that begins with a hyphen stands behind `--`.
+    #[arg(value_parser = takeable)]
     pub(crate) name: String,
-    /// Why, for whoever asks later.
-    #[arg(long, value_name = "TEXT")]
+    /// Why, for whoever asks later: the store keeps it, and `status` and `breaks` show it.
+    #[arg(long, value_parser = reason, value_name = "TEXT")]
     pub(crate) reason: String,
     /// Does not ask.
     #[arg(short, long)]
@@ -177,8 +203,19 @@ pub(crate) struct BreakArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct BreaksArgs {
+    /// Only of locks whose names begin so.
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct SetArgs {
     /// The lock. A name that begins with a hyphen stands behind `--`.
+    #[arg(value_parser = takeable)]
     pub(crate) name: String,
     /// The value as JSON; `-`, or nothing, reads it from the standard input.
     #[arg(default_value = "-", allow_hyphen_values = true)]

@@ -3,10 +3,12 @@
 
 mod bench;
 mod breaking;
+mod breaks;
 mod cli;
 mod codes;
 mod doctor;
 mod length;
+mod moment;
 mod output;
 mod pages;
 mod patience;
@@ -51,6 +53,7 @@ fn dispatch(arguments: &[OsString], front: Option<run::Front>) -> u8 {
         Command::List(args) => block_on(show::list(args, url)),
         Command::Wait(args) => block_on(waiting::wait(args, url)),
         Command::Break(args) => block_on(breaking::break_lock(args, url)),
+        Command::Breaks(args) => block_on(breaks::list(args, url)),
         Command::Get(args) => block_on(value::get(args, url)),
         Command::Set(args) => block_on(value::set(args, url)),
         Command::Completions(args) => pages::completions(args),

@@ -7,6 +7,7 @@
 )]
 
 mod bad;
+mod breaks;
 mod doctor;
 mod endings;
 mod hand;
