@@ -66,6 +66,9 @@ pub(crate) enum Command {
     Set(SetArgs),
     /// Examines what this store can promise, and says what to do about it.
     Doctor(DoctorArgs),
+    /// Runs the conformance suite on this store, under names of its own that it takes away again.
+    #[cfg(feature = "verify")]
+    Verify(VerifyArgs),
     /// Measures how long it takes to lock and commit.
     Bench(BenchArgs),
     /// Prints the completions of a shell.
@@ -229,6 +232,20 @@ pub(crate) struct DoctorArgs {
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[cfg(feature = "verify")]
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// Where the random plans come from; a new one each time by default.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// Runs at most so many cases at once; fewer need fewer connections and take longer.
+    #[arg(long, default_value_t = 4, value_name = "NUMBER")]
+    pub(crate) at_once: usize,
+    /// Only cases whose names contain this.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) case: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -16,6 +16,8 @@ mod run;
 mod show;
 mod store;
 mod value;
+#[cfg(feature = "verify")]
+mod verify;
 mod waiting;
 
 use std::ffi::OsString;
@@ -59,6 +61,8 @@ fn dispatch(arguments: &[OsString], front: Option<run::Front>) -> u8 {
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
         Command::Doctor(args) => block_on(doctor::examine(args, url)),
+        #[cfg(feature = "verify")]
+        Command::Verify(args) => block_on(verify::verify(args, url)),
         Command::Bench(args) => block_on(bench::measure(args, url)),
     }
 }

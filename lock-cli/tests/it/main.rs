@@ -15,3 +15,5 @@ mod inspecting;
 mod jeopardy;
 mod running;
 mod terminal;
+#[cfg(feature = "verify")]
+mod verify;
