@@ -1,6 +1,12 @@
 //! `dlock`: flock across machines, and what is needed at three in the morning. docs/dlock.md is its
 //! manual.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "dlock needs Linux: it keeps a command's processes below itself by PR_SET_CHILD_SUBREAPER and \
+     finds them in /proc"
+);
+
 mod bench;
 mod breaking;
 mod breaks;

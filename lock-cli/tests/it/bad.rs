@@ -132,6 +132,7 @@ fn a_pipe_without_a_reader_is_no_panic() {
         "get x",
         "status x",
         "list --json",
+        "breaks --json",
         "completions bash",
         "--help",
         "run x -- echo hello",
