@@ -23,6 +23,15 @@ use guest::{Guest, Visit};
 use place::Place;
 
 pub(crate) async fn verify(args: &VerifyArgs, url: Option<&str>) -> u8 {
+    if let Some(text) = &args.case
+        && !conformance::ids().iter().any(|id| id.contains(text))
+    {
+        complain(format_args!(
+            "no case has '{}' in its name; they are called steps/…, claims/…, client/… and plans/…",
+            Escaped(text)
+        ));
+        return codes::USAGE;
+    }
     // Before there is something to take away.
     let mut signals = match Signals::new() {
         Ok(signals) => signals,

@@ -1,7 +1,7 @@
 //! What a store keeps of breaks.
 
 use distributed_mutex::{LockClient, connect};
-use lock_testkit::service::RedisServer;
+use lock_testkit::service::{PostgresServer, RedisServer};
 use serde_json::{Value, json};
 
 use crate::hand::{Place, Ran};
@@ -90,9 +90,11 @@ fn shows_a_break(url: &str) {
 async fn a_break_is_on_record_with_who_when_why_and_from_whom() {
     let folder = Place::new();
     let redis = RedisServer::start().await.unwrap();
+    let postgres = PostgresServer::start().await.unwrap();
     for url in [
         format!("sqlite:{}", folder.file("locks.db").display()),
         redis.url().to_owned(),
+        format!("{}?migrate=true", postgres.url()),
     ] {
         blocking(move || shows_a_break(&url)).await;
     }
