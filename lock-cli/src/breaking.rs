@@ -1,12 +1,14 @@
 //! `dlock break`: takes a lock from its holder.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
 
 use distributed_mutex::{ForcedRelease, HolderInfo, LockOptions};
 
+use crate::breaks::{self, Break};
 use crate::cli::BreakArgs;
 use crate::codes;
-use crate::output::{Escaped, complain, failed, print};
+use crate::output::{Escaped, complain, failed, print, whole};
 use crate::{show, store};
 
 pub(crate) async fn break_lock(args: &BreakArgs, url: Option<&str>) -> u8 {
@@ -41,12 +43,23 @@ pub(crate) async fn break_lock(args: &BreakArgs, url: Option<&str>) -> u8 {
             if holder.owner != seen.owner {
                 complain("the lock had passed on meanwhile: another holder lost it than was shown");
             }
-            print(format_args!(
+            let broken = Break::new(&args.name, &args.reason, &holder);
+            let said = format!(
                 "broke lock '{name}': it was held by {}\nby {}\nreason: {}\n",
                 show::sentence(&holder),
-                Escaped(&store::label(None).parts().to_string()),
-                Escaped(&args.reason),
-            ));
+                broken.by(),
+                broken.reason(),
+            );
+            // Before anything is printed: where nobody reads that, it ends us.
+            if let Err(e) = breaks::record(&locks, broken).await {
+                complain(format_args!(
+                    "the lock is broken, but that could not be recorded in the store: {}",
+                    Escaped(&whole(&e))
+                ));
+                // What was not confirmed is given back, or ends at its ttl.
+                let _closed = locks.close(Duration::from_secs(2)).await;
+            }
+            print(said);
             codes::OK
         }
         Ok(_) => {

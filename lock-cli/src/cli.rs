@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::breaks;
 use crate::codes;
 use crate::length;
 
@@ -24,6 +25,27 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// A name that is not `dlock`'s own.
+fn takeable(name: &str) -> Result<String, String> {
+    if name == breaks::NAME {
+        return Err(
+            "the lock of this name is dlock's own, which keeps the breaks in it".to_owned(),
+        );
+    }
+    Ok(name.to_owned())
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let most = breaks::REASON_BYTES_MAX;
+    match text.len() {
+        0 => Err("a reason must not be empty".to_owned()),
+        bytes if bytes > most => Err(format!(
+            "a reason is at most {most} bytes long, and this one has {bytes}"
+        )),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Runs a command while holding the lock.
@@ -36,12 +58,17 @@ pub(crate) enum Command {
     Wait(WaitArgs),
     /// Takes a lock from its holder, whose commits are refused from then on.
     Break(BreakArgs),
+    /// Lists the last hundred breaks: which lock, when, by whom, from whom and why.
+    Breaks(BreaksArgs),
     /// Prints the value that a lock guards, as JSON.
     Get(NameArgs),
     /// Replaces the value that a lock guards, under the lock.
     Set(SetArgs),
     /// Examines what this store can promise, and says what to do about it.
     Doctor(DoctorArgs),
+    /// Runs the conformance suite on this store, under names of its own that it takes away again.
+    #[cfg(feature = "verify")]
+    Verify(VerifyArgs),
     /// Measures how long it takes to lock and commit.
     Bench(BenchArgs),
     /// Prints the completions of a shell.
@@ -53,6 +80,7 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     /// The lock. A name that begins with a hyphen stands behind `--`.
+    #[arg(value_parser = takeable)]
     pub(crate) name: String,
     /// How long others wait if this machine dies, such as 10s; not how long the command may take.
     #[arg(long, value_parser = length::parse, value_name = "TIME")]
@@ -167,9 +195,10 @@ pub(crate) struct WaitArgs {
 #[derive(Args, Debug)]
 pub(crate) struct BreakArgs {
     /// The lock. A name that begins with a hyphen stands behind `--`.
+    #[arg(value_parser = takeable)]
     pub(crate) name: String,
-    /// Why, for whoever asks later.
-    #[arg(long, value_name = "TEXT")]
+    /// Why, for whoever asks later: the store keeps it, and `status` and `breaks` show it.
+    #[arg(long, value_parser = reason, value_name = "TEXT")]
     pub(crate) reason: String,
     /// Does not ask.
     #[arg(short, long)]
@@ -177,8 +206,19 @@ pub(crate) struct BreakArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct BreaksArgs {
+    /// Only of locks whose names begin so.
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct SetArgs {
     /// The lock. A name that begins with a hyphen stands behind `--`.
+    #[arg(value_parser = takeable)]
     pub(crate) name: String,
     /// The value as JSON; `-`, or nothing, reads it from the standard input.
     #[arg(default_value = "-", allow_hyphen_values = true)]
@@ -192,6 +232,20 @@ pub(crate) struct DoctorArgs {
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[cfg(feature = "verify")]
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// Where the random plans come from; a new one each time by default.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// Runs at most so many cases at once; fewer need fewer connections and take longer.
+    #[arg(long, default_value_t = 4, value_name = "NUMBER")]
+    pub(crate) at_once: usize,
+    /// Only cases whose names contain this.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) case: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -29,7 +29,8 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
   N    that of the command; 128+N if signal N ended it
   1    the lock is held by another, or was not free in time (-E sets another code);
-       status: free; get: no value; break: was not held; doctor: warnings
+       status: free; get: no value; break: was not held; doctor: warnings;
+       verify: findings
   2    doctor: a promise does not hold, or the store cannot be used
   64   the command line or the URL is wrong
   65   the value is no JSON, or over its bound

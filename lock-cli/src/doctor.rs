@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::DoctorArgs;
 use crate::codes;
-use crate::output::{Escaped, Style, print, styled, whole};
+use crate::output::{Escaped, Style, print, print_json, styled, whole};
 use crate::store;
 
 /// Prints each finding with its consequence and its remedy; the exit code is that of the worst.
@@ -24,7 +24,7 @@ pub(crate) async fn examine(args: &DoctorArgs, url: Option<&str>) -> u8 {
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     if args.json {
         let all: Vec<Value> = findings.iter().map(as_json).collect();
-        print(format_args!("{:#}\n", Value::Array(all)));
+        print_json(&all);
     } else {
         print(page(&findings));
     }

@@ -1,12 +1,20 @@
 //! `dlock`: flock across machines, and what is needed at three in the morning. docs/dlock.md is its
 //! manual.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "dlock needs Linux: it keeps a command's processes below itself by PR_SET_CHILD_SUBREAPER and \
+     finds them in /proc"
+);
+
 mod bench;
 mod breaking;
+mod breaks;
 mod cli;
 mod codes;
 mod doctor;
 mod length;
+mod moment;
 mod output;
 mod pages;
 mod patience;
@@ -14,6 +22,8 @@ mod run;
 mod show;
 mod store;
 mod value;
+#[cfg(feature = "verify")]
+mod verify;
 mod waiting;
 
 use std::ffi::OsString;
@@ -51,11 +61,14 @@ fn dispatch(arguments: &[OsString], front: Option<run::Front>) -> u8 {
         Command::List(args) => block_on(show::list(args, url)),
         Command::Wait(args) => block_on(waiting::wait(args, url)),
         Command::Break(args) => block_on(breaking::break_lock(args, url)),
+        Command::Breaks(args) => block_on(breaks::list(args, url)),
         Command::Get(args) => block_on(value::get(args, url)),
         Command::Set(args) => block_on(value::set(args, url)),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
         Command::Doctor(args) => block_on(doctor::examine(args, url)),
+        #[cfg(feature = "verify")]
+        Command::Verify(args) => block_on(verify::verify(args, url)),
         Command::Bench(args) => block_on(bench::measure(args, url)),
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use distributed_mutex::Error;
+use serde::Serialize;
 
 use crate::codes;
 
@@ -27,6 +28,27 @@ pub(crate) fn print(text: impl fmt::Display) {
 }
 
 const SIGPIPE: i32 = 13;
+
+/// Prints JSON in which every control character is escaped, also those that JSON allows.
+pub(crate) fn print_json(value: &impl Serialize) {
+    let text = match serde_json::to_string_pretty(value) {
+        Ok(text) => text,
+        Err(e) => {
+            complain(format_args!("cannot write the result: {e}"));
+            std::process::exit(i32::from(codes::SOFTWARE));
+        }
+    };
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Between strings there is no other than this.
+        if c.is_control() && c != '\n' {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    print(format_args!("{escaped}\n"));
+}
 
 /// Says something that is no result, on the standard error.
 pub(crate) fn complain(text: impl fmt::Display) {

@@ -3,26 +3,39 @@
 use std::time::Duration;
 
 use distributed_mutex::{
-    Clock, HolderInfo, LabelParts, LockInfo, LockOptions, Previous, SystemClock,
+    Clock, Error, HolderInfo, LabelParts, LockInfo, LockOptions, Previous, SystemClock,
 };
 use serde_json::{Value, json};
 
+use crate::breaks::{self, Break};
 use crate::cli::{ListArgs, StatusArgs};
 use crate::codes;
 use crate::length::show;
-use crate::output::{Escaped, Style, failed, print, styled, table};
+use crate::output::{Escaped, Style, complain, failed, print, print_json, styled, table, whole};
 use crate::store;
 
 /// Shows one lock.
 pub(crate) async fn status(args: &StatusArgs, url: Option<&str>) -> u8 {
-    let info = match looked_at(&args.name, url).await {
-        Ok(info) => info,
+    let (info, last_break) = match looked_at(&args.name, url).await {
+        Ok(seen) => seen,
         Err(e) => return failed(&e),
     };
+    // Who holds the lock is worth knowing without it.
+    let last_break = last_break.unwrap_or_else(|e| {
+        complain(format_args!(
+            "the record of breaks cannot be read: {}",
+            Escaped(&whole(&e))
+        ));
+        None
+    });
     if args.json {
-        print(format_args!("{:#}\n", as_json(&info)));
+        let mut shown = as_json(&info);
+        if let Value::Object(fields) = &mut shown {
+            let _before = fields.insert("last_break".to_owned(), json!(last_break));
+        }
+        print_json(&shown);
     } else {
-        print(page(&info));
+        print(page(&info, last_break.as_ref()));
     }
     match info.holder {
         Some(_) => codes::OK,
@@ -30,9 +43,14 @@ pub(crate) async fn status(args: &StatusArgs, url: Option<&str>) -> u8 {
     }
 }
 
-async fn looked_at(name: &str, url: Option<&str>) -> Result<LockInfo, distributed_mutex::Error> {
+/// The lock, and its last break if that can be read.
+async fn looked_at(
+    name: &str,
+    url: Option<&str>,
+) -> Result<(LockInfo, Result<Option<Break>, Error>), Error> {
     let locks = store::connect(url, LockOptions::builder()).await?;
-    locks.inspect(name).await
+    let info = locks.inspect(name).await?;
+    Ok((info, breaks::last(&locks, name).await))
 }
 
 /// Lists the locks that are held.
@@ -50,7 +68,7 @@ pub(crate) async fn list(args: &ListArgs, url: Option<&str>) -> u8 {
         infos.sort_by(|a, b| a.name.cmp(&b.name));
         if args.json {
             let all: Vec<Value> = infos.iter().map(as_json).collect();
-            print(format_args!("{:#}\n", Value::Array(all)));
+            print_json(&all);
             return codes::OK;
         }
         let text = lines(&infos, args);
@@ -114,7 +132,7 @@ pub(crate) fn sentence(holder: &HolderInfo) -> String {
     text
 }
 
-fn page(info: &LockInfo) -> String {
+fn page(info: &LockInfo, last_break: Option<&Break>) -> String {
     let mut rows: Vec<(&str, String)> = Vec::new();
     rows.push(("lock", info.name.to_string()));
     match &info.holder {
@@ -129,6 +147,11 @@ fn page(info: &LockInfo) -> String {
         rows.push(("last token", token.get().to_string()));
     }
     rows.push(("before", before(info.previous)));
+    if let Some(last) = last_break {
+        rows.push(("last break", format!("{}, by {}", last.when(), last.by())));
+        rows.push(("  from", last.from()));
+        rows.push(("  reason", last.reason()));
+    }
     let lines = rows
         .iter()
         .map(|(key, value)| format!("{key:<11}{value}\n"));

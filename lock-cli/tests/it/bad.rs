@@ -30,6 +30,7 @@ fn a_server_that_cannot_be_reached_is_told_and_no_password_is() {
         &["get", "x"],
         &["set", "x", "1"],
         &["break", "x", "--reason", "r", "--yes"],
+        &["breaks"],
     ] {
         let ran = place.run(words).expect(69, "127.0.0.1:1");
         assert!(!ran.err.contains("s3cret"), "{ran:?}");
@@ -83,7 +84,7 @@ fn names_out_of_bounds_are_refused_with_the_bound() {
 #[test]
 fn control_characters_of_others_are_shown_and_not_obeyed() {
     let place = Place::new();
-    let evil = "evil\u{1b}[2J\r\u{7}";
+    let evil = "evil\u{1b}[2J\r\u{7}\u{9b}2J";
     let script = "echo > held; while :; do sleep 0.02; done";
     let _holder = place.start(&["--label", evil, evil], script);
     let _held = place.until_written("held");
@@ -93,10 +94,17 @@ fn control_characters_of_others_are_shown_and_not_obeyed() {
         &["list"],
         &["run", "-n", evil, "--", "true"],
         &["break", evil, "--reason", evil, "--yes"],
+        &["status", evil],
+        &["status", evil, "--json"],
+        &["breaks"],
+        &["breaks", "--json"],
     ] {
         let ran = place.run(words);
         let all = format!("{}{}", ran.out, ran.err);
-        assert!(!all.contains(['\u{1b}', '\r', '\u{7}']), "{ran:?}");
+        assert!(
+            !all.contains(['\u{1b}', '\r', '\u{7}', '\u{9b}']),
+            "{ran:?}"
+        );
         assert!(all.contains("evil\\u"), "{ran:?}");
     }
 }
@@ -124,6 +132,7 @@ fn a_pipe_without_a_reader_is_no_panic() {
         "get x",
         "status x",
         "list --json",
+        "breaks --json",
         "completions bash",
         "--help",
         "run x -- echo hello",
@@ -161,6 +170,8 @@ fn of_two_breaks_at_once_one_breaks() {
     });
     codes.sort_unstable();
     assert_eq!(codes, [0, 1]);
+    let breaks = place.run(&["breaks"]).expect(0, "").out;
+    assert_eq!(breaks.lines().count(), 2, "{breaks}");
 }
 
 #[test]
@@ -173,6 +184,11 @@ fn a_break_without_a_terminal_wants_to_be_told() {
         .run(&["break", "x", "--reason", "r"])
         .expect(64, "add --yes");
     let _ran = place.run(&["break", "x", "--yes"]).expect(64, "--reason");
+    for (reason, why) in [("", "must not be empty"), (&"x".repeat(501), "at most 500")] {
+        let _ran = place
+            .run(&["break", "x", "--yes", "--reason", reason])
+            .expect(64, why);
+    }
     assert_eq!(place.run(&["status", "x"]).code, 0);
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod bad;
+mod breaks;
 mod doctor;
 mod endings;
 mod hand;
@@ -14,3 +15,5 @@ mod inspecting;
 mod jeopardy;
 mod running;
 mod terminal;
+#[cfg(feature = "verify")]
+mod verify;

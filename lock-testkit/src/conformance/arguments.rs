@@ -32,7 +32,7 @@ Usage: [FILTER]... [OPTIONS]
   --exact            Filters are whole names
   --skip TEXT        Leaves out cases whose name contains this
   --list             Lists the cases
-  --test-threads N   Runs so many cases at once (default 32: most of their time is waiting)
+  --test-threads N   Runs so many cases and plans at once (default 32 and 24: they mostly wait)
   --junit FILE       Writes the results as JUnit XML
   --json FILE        Writes the results as JSON
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lock_core::{Entropy, SystemEntropy};
 
 use super::arguments::Arguments;
+use super::summary::CaseReport;
 use crate::SetupError;
 use crate::plan::Plan;
 
@@ -81,6 +82,8 @@ pub struct Settings {
     pub histories: PathBuf,
     /// Whether anything is printed.
     pub is_quiet: bool,
+    /// Told what came of each case as soon as it ended, also where nothing is printed.
+    pub on_case: Option<fn(&CaseReport)>,
     /// How long one case and the setup may take at most; `None` is what the profile allows, and for
     /// the setup 15 minutes.
     pub case_max: Option<Duration>,
@@ -101,6 +104,7 @@ impl Default for Settings {
             seeds_file: None,
             histories: histories(),
             is_quiet: false,
+            on_case: None,
             case_max: None,
             arguments: Arguments::default(),
         }
@@ -154,6 +158,13 @@ impl Settings {
     /// Filters are whole names.
     pub fn exact(mut self) -> Self {
         self.arguments.exact = true;
+        self
+    }
+
+    /// Runs at most so many cases at once, and so many plans: the default needs a store that lets
+    /// hundreds of clients in. None at once is one.
+    pub fn at_once(mut self, cases: usize) -> Self {
+        self.arguments.threads = Some(cases.max(1));
         self
     }
 

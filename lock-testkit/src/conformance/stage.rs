@@ -44,6 +44,7 @@ impl Shared {
     ) -> Self {
         // A case that has the process to itself takes what others would have taken.
         let is_alone = cases == 1;
+        let plans = settings.arguments.threads.unwrap_or(PLANS_AT_ONCE);
         Self {
             plans_of_a_class: if is_alone { 12 } else { 4 },
             setup,
@@ -51,7 +52,7 @@ impl Shared {
             pulse: Pulse::default(),
             started: clock.now(),
             clock,
-            plans: tokio::sync::Semaphore::new(PLANS_AT_ONCE),
+            plans: tokio::sync::Semaphore::new(plans.min(PLANS_AT_ONCE)),
             stores: tokio::sync::Semaphore::new(if is_alone { 6 } else { STORES_AT_ONCE }),
             store: OnceCell::new(),
         }

@@ -201,6 +201,9 @@ impl Director {
             if !settings.is_quiet {
                 print(&report);
             }
+            if let Some(tell) = settings.on_case {
+                tell(&report);
+            }
             (at, report)
         });
         let mut reports: Vec<_> = stream::iter(played)

@@ -137,7 +137,8 @@ pub(super) const CRATES: &[Crate] = &[
     },
     Crate {
         name: "lock-cli",
-        dependencies: &["distributed-mutex"],
+        // `dlock verify` is the suite, run on a store that is there.
+        dependencies: &["distributed-mutex", "lock-testkit"],
         dev_dependencies: &["lock-testkit"],
     },
     Crate {
