@@ -185,6 +185,8 @@ async fn the_span_of_who_waits_follows_from_the_holders_in_the_same_process() {
     };
     assert!(mutex.try_lock().await.unwrap().is_none());
     assert!(!expect("refused").is_closed);
+    // Whoever watches for its loss does not keep the span open.
+    let watching = guard.lost();
     let (granted, _ended) = tokio::join!(mutex.lock(), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         guard.commit().await
@@ -195,8 +197,10 @@ async fn the_span_of_who_waits_follows_from_the_holders_in_the_same_process() {
     let hold = collector.last("lock.hold");
     assert_eq!(hold.fields["lock.token"], next.token().to_string());
     assert!(!hold.is_closed);
+    let watching = (watching, next.lost());
     next.release().await.unwrap();
     assert!(collector.last("lock.hold").is_closed);
+    drop(watching);
 }
 
 #[tokio::test(start_paused = true)]
