@@ -38,6 +38,11 @@ use plan::{Outcome, Step};
 /// The most leases that one request renews: a script of 256 takes Redis well under a millisecond.
 const BATCH_MAX: usize = 256;
 
+/// The most leases whose renewals are under way at once. What is due beyond them waits here, where its
+/// time to be answered has not begun: a store that is behind is asked as fast as it answers, and a call
+/// of another kind waits behind no more than these.
+const UNDER_WAY_MAX: usize = 4 * BATCH_MAX;
+
 /// A renewal joins a batch that is sent up to this share of its interval before it is due.
 const SLACK_SHARE: u32 = 10;
 
@@ -187,8 +192,9 @@ impl Schedule {
             .map(|((due, _), _)| *due)
     }
 
-    /// Looks at every hold that is due, and at those near enough to join them.
-    fn look(&self, now: Moment) -> Due {
+    /// Looks at the holds that are due, and at those near enough to join them; at no more of either
+    /// than may be sent, the most urgent first.
+    fn look(&self, now: Moment, room: usize) -> Due {
         let mut due = Due::default();
         let mut inner = self.inner();
         let Some(((first, _), _)) = inner.by_due.first_key_value() else {
@@ -201,6 +207,7 @@ impl Schedule {
         let near: Vec<(Moment, Arc<Hold>)> = inner
             .by_due
             .range(..=(horizon, OwnerId::MAX))
+            .take(room)
             .map(|((due, _), hold)| (*due, Arc::clone(hold)))
             .collect();
         for (was_due, hold) in near {
@@ -297,8 +304,10 @@ pub(crate) async fn run(core: Arc<Core>, connect: Option<Connect>) {
     let mut alarms: Alarms = core.backend.alarms();
     let mut alarms_open = true;
     let mut under_way: FuturesUnordered<BoxFuture<'_, Answered>> = FuturesUnordered::new();
+    let mut leases_under_way: usize = 0;
     loop {
-        let due = core.schedule.look(core.clock.now());
+        let room = UNDER_WAY_MAX.saturating_sub(leases_under_way);
+        let due = core.schedule.look(core.clock.now(), room);
         if let (late, Some(hold)) = due.late {
             core.schedule.came_late(late, &hold);
         }
@@ -306,11 +315,18 @@ pub(crate) async fn run(core: Arc<Core>, connect: Option<Connect>) {
             declare_lost(&core, &hold, cause);
         }
         for batch in due.renew.chunks(BATCH_MAX) {
+            leases_under_way = leases_under_way.saturating_add(batch.len());
             under_way.push(send(&core, Arc::clone(&backend), batch.to_vec()).boxed());
         }
-        let next = core.schedule.next_due();
+        // Without room nothing can be done before an answer comes, and a batch waits for it no longer
+        // than its bound; a guard knows by itself when its time is over.
+        let has_room = leases_under_way < UNDER_WAY_MAX;
+        let next = core.schedule.next_due().filter(|_| has_room);
         tokio::select! {
-            Some(answered) = under_way.next() => take_in(&core, answered),
+            Some(answered) = under_way.next() => {
+                leases_under_way = leases_under_way.saturating_sub(answered.batch.len());
+                take_in(&core, answered);
+            }
             () = core.schedule.changed.notified() => {}
             () = sleep_until(&*core.clock, next) => {}
             alarm = alarms.next(), if alarms_open => match alarm {

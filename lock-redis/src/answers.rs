@@ -21,8 +21,15 @@ pub(crate) fn acquisition(value: Value, ttl: Ttl) -> Result<Acquisition, Failure
         return Err(unexpected());
     };
     match (kind, rest) {
-        (Value::Int(0), [Value::Int(ms), Value::Int(_)]) => {
-            Ok(Acquisition::Refused(Refusal::new(left(*ms))))
+        (Value::Int(0), [Value::Int(ms), Value::Int(_), owner, label]) => {
+            let refusal = Refusal::new(left(*ms));
+            let Some(owner) = text(owner) else {
+                return Ok(Acquisition::Refused(refusal));
+            };
+            let mut holder = HolderInfo::unknown();
+            holder.owner = owner.parse().ok();
+            holder.label = text(label).unwrap_or_default();
+            Ok(Acquisition::Refused(refusal.by(holder)))
         }
         (Value::Int(2), []) => Ok(Acquisition::Ended),
         (Value::Int(1), [token, reserved, state, format, previous, others]) => {
@@ -46,7 +53,7 @@ pub(crate) fn acquisition(value: Value, ttl: Ttl) -> Result<Acquisition, Failure
 pub(crate) fn refused_by_stranger(value: &Value) -> Option<bool> {
     match value {
         Value::Array(items) => match &items[..] {
-            [Value::Int(0), _, stranger] => Some(is_positive(stranger)),
+            [Value::Int(0), _, stranger, ..] => Some(is_positive(stranger)),
             _ => None,
         },
         _ => None,

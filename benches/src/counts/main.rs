@@ -100,7 +100,9 @@ fn count<F: Future<Output = Made>>(
 }
 
 fn paths(runtime: &Runtime, url: &str) -> Result<Vec<Row>, BoxError> {
-    let options = LockOptions::builder().ttl(Duration::from_secs(600)).build()?;
+    let options = LockOptions::builder()
+        .ttl(Duration::from_secs(600))
+        .build()?;
     let locks = runtime.block_on(Connector::new().builder(url))?;
     let locks = locks.options(options.clone()).build();
     let plain = locks.mutex::<()>("plain")?;
@@ -122,12 +124,17 @@ fn paths(runtime: &Runtime, url: &str) -> Result<Vec<Row>, BoxError> {
             }
             Ok(())
         })?,
-        count(runtime, "the same by 64 tasks on one name, no value", TURNS * TASKS, || {
-            in_tasks(|| {
-                let hot = Arc::clone(&hot);
-                async move { Ok(hot.lock().await?.release().await?) }
-            })
-        })?,
+        count(
+            runtime,
+            "the same by 64 tasks on one name, no value",
+            TURNS * TASKS,
+            || {
+                in_tasks(|| {
+                    let hot = Arc::clone(&hot);
+                    async move { Ok(hot.lock().await?.release().await?) }
+                })
+            },
+        )?,
         count(runtime, "`update` by 64 tasks", TURNS * TASKS, || {
             in_tasks(|| {
                 let sum = Arc::clone(&sum);
@@ -138,14 +145,19 @@ fn paths(runtime: &Runtime, url: &str) -> Result<Vec<Row>, BoxError> {
     let guard = runtime.block_on(locks.mutex::<()>("taken")?.lock())?;
     let other = LockClientBuilder::new(Arc::clone(guard.backend()));
     let other = other.options(options).build().mutex::<()>("taken")?;
-    rows.push(count(runtime, "`try_lock` of another client's lock", TURNS, || async {
-        for _ in 0..TURNS {
-            if other.try_lock().await?.is_some() {
-                return Err("it was free".into());
+    rows.push(count(
+        runtime,
+        "`try_lock` of another client's lock",
+        TURNS,
+        || async {
+            for _ in 0..TURNS {
+                if other.try_lock().await?.is_some() {
+                    return Err("it was free".into());
+                }
             }
-        }
-        Ok(())
-    })?);
+            Ok(())
+        },
+    )?);
     runtime.block_on(guard.release())?;
     rows.push(held(runtime, &locks)?);
     runtime.block_on(locks.close(Duration::from_secs(10)))?;

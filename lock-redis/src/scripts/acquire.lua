@@ -2,12 +2,12 @@
 -- forget_ms ('' is never), spare a value ('1' or '0').
 -- Granted: {1, token, reserved, state or false, format, previous, others wait}.
 -- Refused: {0, ms until the holder's lease ends or -1 if it has no end, whether the holder is another
--- program (1 or 0)}. Ended: {2}.
+-- program (1 or 0), its owner and label or false}. Ended: {2}.
 local lock, record, line = KEYS[1], KEYS[2], KEYS[3]
 local owner, ttl_ms, reserve, client, forget_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[7]
 local member = owner .. ':' .. client
 
-local f = redis.call('HMGET', record, 't', 'o', 'g', 'n', 'e', 'p', 'r', 's', 'f')
+local f = redis.call('HMGET', record, 't', 'o', 'g', 'n', 'e', 'p', 'r', 's', 'f', 'l')
 local last, holder, token, reserved, ended = tonumber(f[1] or '0'), f[2], f[3], f[4], said(f[5])
 local previous, reserved_for = f[6] or 'F', f[7]
 -- Before the first write, so that a line of the wrong type stops the step.
@@ -44,7 +44,8 @@ if value and value ~= owner then
     -- 25 h: longer than any lease, so longer than any waiter stays away.
     redis.call('PEXPIRE', line, '90000000')
   end
-  return { 0, redis.call('PTTL', lock), stranger and 1 or 0 }
+  local known = value == holder and value ~= reserved_for
+  return { 0, redis.call('PTTL', lock), stranger and 1 or 0, known and holder, known and f[10] }
 end
 
 if others > 0 then others = others - redis.call('ZREM', line, member) end

@@ -6,6 +6,7 @@ use lock_core::{LockClient, LockOptions, MemoryBackend, Previous};
 use lock_testkit::FaultyBackend;
 
 mod cancellation;
+mod crowded;
 mod edges;
 mod handover;
 mod lifecycle;
