@@ -47,6 +47,8 @@ pub(crate) struct Step {
 pub(crate) struct Table {
     pub(crate) schema: Option<String>,
     pub(crate) name: String,
+    /// Outside of the write-ahead log, so that a crash of the server empties it.
+    pub(crate) unlogged: bool,
 }
 
 impl Table {
@@ -276,7 +278,7 @@ fn bytes(value: &[u8], sql: &mut String) {
     sql.push_str("', 'hex')");
 }
 
-fn text(value: &str, sql: &mut String) {
+pub(crate) fn text(value: &str, sql: &mut String) {
     sql.push_str("convert_from(");
     bytes(value.as_bytes(), sql);
     sql.push_str(", 'UTF8')");

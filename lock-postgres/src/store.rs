@@ -29,6 +29,8 @@ pub(crate) struct Store {
     /// For renewals alone.
     pub(crate) care: PgPool,
     pub(crate) statements: Statements,
+    /// A crash of the server empties the table.
+    pub(crate) unlogged: bool,
     pub(crate) at: At,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) request_timeout: Duration,
