@@ -38,7 +38,7 @@ pub(crate) fn page(
     if let Some(flush) = flush {
         let _ = writeln!(
             page,
-            "A commit that wrote waits for a flush of the write-ahead log: {:.2} ms here by the median, and the floor and ours wait for it twice a section.\n",
+            "A commit that wrote waits for a flush of the write-ahead log: {:.2} ms here by the median, and a lock and release of the floor or of ours is two of them.\n",
             flush.as_secs_f64() * 1e3
         );
     }
