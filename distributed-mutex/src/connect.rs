@@ -48,7 +48,8 @@ pub async fn connect(url: &str) -> Result<LockClient, Error> {
 /// time; and `require`, a list of [`Requirement`]s with commas between. Besides, a `memory:` URL may
 /// have `namespace`, a `sqlite:` URL `namespace`, `claim_time` and `busy_timeout`, a `redis:` URL
 /// `namespace`, `claim_time` and `connect_timeout`, and a `postgres:` URL `schema`, `table`,
-/// `migrate` (`true` or `false`), `sslmode`, `max_connections`, `claim_time` and `connect_timeout`.
+/// `migrate` and `unlogged` (`true` or `false`), `sslmode`, `max_connections`, `claim_time` and
+/// `connect_timeout`.
 /// Lengths of time are whole numbers with a unit: `500ms`, `10s`, `2m`, `1h`, `1d`. In values `%XX`
 /// is decoded. What is unknown is refused.
 ///

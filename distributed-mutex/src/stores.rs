@@ -69,6 +69,7 @@ const POSTGRES_OPTIONS: &[&str] = &[
     "schema",
     "sslmode",
     "table",
+    "unlogged",
 ];
 
 const REDIS_OPTIONS: &[&str] = &["claim_time", "connect_timeout", "namespace"];
@@ -171,6 +172,13 @@ async fn postgres(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
         options = options.migrate_on_connect(
             migrate
                 .map_err(|e| crate::options::wrong("migrate", "true or false").with_source(e))?,
+        );
+    }
+    if let Some(text) = url.take("unlogged") {
+        let unlogged = text.parse();
+        options = options.unlogged(
+            unlogged
+                .map_err(|e| crate::options::wrong("unlogged", "true or false").with_source(e))?,
         );
     }
     if let Some(text) = url.take("max_connections") {

@@ -90,13 +90,13 @@ impl PostgresBackend {
             false if facts.read_committed() => options.connect_options(),
             false => options.connect_options().options([READ_COMMITTED]),
         };
-        let mut durability = facts.durability();
+        let mut durability = facts.durability(&options.table);
         let pool = match &options.source {
             Source::Pool(pool) => {
                 let facts = facts_of(pool, limit, &*clock, &at).await?;
                 facts.check(&at)?;
                 facts.check_isolation(&at, "the pool")?;
-                durability = durability.min(facts.durability());
+                durability = durability.min(facts.durability(&options.table));
                 pool.clone()
             }
             Source::Options(_) => pool(options.max_connections, own.clone()),
@@ -106,6 +106,7 @@ impl PostgresBackend {
                 pool,
                 care: self::pool(CARE_CONNECTIONS, own.clone()),
                 statements: Statements::new(&options.table),
+                unlogged: options.table.unlogged,
                 at: at.clone(),
                 clock: Arc::clone(&clock),
                 request_timeout: options.request_timeout,

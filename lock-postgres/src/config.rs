@@ -94,6 +94,7 @@ impl PostgresOptions {
             table: Table {
                 schema: None,
                 name: "lock_records".to_owned(),
+                unlogged: false,
             },
             claim_time: Duration::from_millis(500),
             request_timeout: Duration::from_secs(2),
@@ -115,6 +116,19 @@ impl PostgresOptions {
     /// other within one table. A second table, with `_migrations` after its name, keeps its version.
     pub fn table(mut self, table: impl Into<String>) -> Self {
         self.table.name = table.into();
+        self
+    }
+
+    /// Whether the table is, and is made, `UNLOGGED`: no step waits for the disk then, and **a crash of
+    /// the server empties the table**. Every lock and every value is forgotten by it, so that two
+    /// holders may coexist until the first one's lease ends or its client has connected again, and a
+    /// failover finds no table content either. Tokens still increase, as they come from the server's
+    /// clock. [`Capabilities::durability`](lock_core::Capabilities::durability) is `None`.
+    ///
+    /// For locks whose turns are many and cheap to repeat, with no value, or with one that can be made
+    /// anew. A table of the other kind under this name is refused at connect, either way.
+    pub fn unlogged(mut self, unlogged: bool) -> Self {
+        self.table.unlogged = unlogged;
         self
     }
 
@@ -172,8 +186,8 @@ impl PostgresOptions {
     /// not hold.
     ///
     /// # Errors
-    /// - `Invalid` if an option is out of bounds, the server is older than 13, the table is not there
-    ///   or of another version, or a pooler or the pool begins transactions in another isolation than
+    /// - `Invalid` if an option is out of bounds, the server is older than 13, the table is not there,
+    ///   of another version or not [logged or unlogged](Self::unlogged) as was said, or a pooler or the pool begins transactions in another isolation than
     ///   READ COMMITTED.
     /// - `Denied` if the server refuses the user name, the password or the table.
     /// - `Unavailable` if it cannot be reached within the connect timeout, is read-only, or the pool
@@ -202,6 +216,7 @@ impl PostgresOptions {
         greeting.facts.check(&at)?;
         let (connection, patience) = (&mut greeting.connection, self.connect_timeout);
         migration::apply(connection, &self.table, &at, &clock, patience).await?;
+        migration::check(connection, &self.table, &at, &clock, patience).await?;
         greeting.end(&clock).await;
         Ok(())
     }
@@ -293,6 +308,7 @@ impl fmt::Debug for PostgresOptions {
         f.debug_struct("PostgresOptions")
             .field("server", &self.at().server)
             .field("table", &self.table.records())
+            .field("unlogged", &self.table.unlogged)
             .field("claim_time", &self.claim_time)
             .field("request_timeout", &self.request_timeout)
             .field("connect_timeout", &self.connect_timeout)

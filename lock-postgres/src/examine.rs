@@ -23,7 +23,7 @@ pub(crate) async fn examine(store: &Store) -> Result<Vec<Finding>, Failure> {
     let version: String = get(row, "version")?;
     Ok(vec![
         Finding::note("version", format!("PostgreSQL {version}")),
-        persistence(row)?,
+        persistence(row, store.unlogged)?,
         standbys(row)?,
         pooler(store.written_out),
         room(row)?,
@@ -43,8 +43,17 @@ const SQL: &str = "SELECT current_setting('server_version') AS version, \
         FROM pg_stat_replication) AS lag_s, \
      (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us";
 
-fn persistence(row: &PgRow) -> Result<Finding, Failure> {
+fn persistence(row: &PgRow, unlogged: bool) -> Result<Finding, Failure> {
     const TOPIC: &str = "persistence";
+    if unlogged {
+        return Ok(Finding::warning(
+            TOPIC,
+            "the table is UNLOGGED",
+            "a crash of the server empties it: every lock and value is forgotten, and two holders can \
+             coexist until the lease of the first ends; a standby has nothing of it",
+            "use a logged table, which is the default, where that must not be",
+        ));
+    }
     let (fsync, pages): (bool, bool) = (get(row, "fsync")?, get(row, "full_page_writes")?);
     let commit: String = get(row, "synchronous_commit")?;
     Ok(match (fsync && pages, commit.as_str()) {

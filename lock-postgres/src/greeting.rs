@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions, Connection};
 use crate::answers::get;
 use crate::config::PostgresOptions;
 use crate::error::{At, Failure};
+use crate::statements::Table;
 use crate::store::within;
 
 /// A connection for one errand, and what was found out by it.
@@ -168,7 +169,10 @@ impl Facts {
     }
 
     /// What survives: what reached the disk, and what a standby confirmed.
-    pub(crate) fn durability(&self) -> Durability {
+    pub(crate) fn durability(&self, table: &Table) -> Durability {
+        if table.unlogged {
+            return Durability::None;
+        }
         let waits_for_standby = matches!(self.synchronous_commit.as_str(), "on" | "remote_apply");
         match (self.fsync, self.synchronous_commit.as_str()) {
             (true, "off") | (false, _) => Durability::None,

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use crate::answers::get;
 use crate::error::{At, Failure};
-use crate::statements::Table;
+use crate::statements::{Table, text};
 use crate::store::within;
 
 const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("sql/0001_records.sql"))];
@@ -85,7 +85,10 @@ pub(crate) async fn check(
     clock: &dyn Clock,
     limit: Duration,
 ) -> Result<(), Failure> {
-    let present = within(clock, limit, present(connection, table, at)).await;
+    let looking = async {
+        let version = present(connection, table, at).await?;
+        Ok::<_, Failure>((version, unlogged(connection, table, at).await?))
+    };
     // It was only read.
     let silent = || {
         Failure::unavailable(format!(
@@ -96,7 +99,9 @@ pub(crate) async fn check(
             limit.as_millis()
         ))
     };
-    match present.ok_or_else(silent)?? {
+    let (version, unlogged) = within(clock, limit, looking).await.ok_or_else(silent)??;
+    match version {
+        VERSION if unlogged.is_some_and(|is| is != table.unlogged) => Err(of_other_kind(table, at)),
         VERSION => Ok(()),
         older if older < VERSION => Err(Failure::invalid(format!(
             "the table {} has version {older}, and this lock-postgres works with {VERSION}; run \
@@ -127,6 +132,40 @@ async fn present(connection: &mut PgConnection, table: &Table, at: &At) -> Resul
     }
 }
 
+/// Whether a crash of the server empties the table; `None` if it is not there.
+async fn unlogged(
+    connection: &mut PgConnection,
+    table: &Table,
+    at: &At,
+) -> Result<Option<bool>, Failure> {
+    let mut sql =
+        "SELECT (SELECT c.relpersistence = 'u' FROM pg_class c WHERE c.oid = to_regclass("
+            .to_owned();
+    text(&table.records(), &mut sql);
+    sql.push_str(")) AS unlogged");
+    let row = sqlx::raw_sql(AssertSqlSafe(sql))
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| Failure::sending(error, at))?;
+    get(&row, "unlogged")
+}
+
+fn of_other_kind(table: &Table, at: &At) -> Failure {
+    let records = &at.records;
+    Failure::invalid(if table.unlogged {
+        format!(
+            "the table {records} is logged, and an unlogged one was asked for; use another table, or \
+             run ALTER TABLE {records} SET UNLOGGED while no client is connected"
+        )
+    } else {
+        format!(
+            "the table {records} is UNLOGGED: a crash of the server would empty it and free locks \
+             that are held; run ALTER TABLE {records} SET LOGGED, use another table, or say \
+             PostgresOptions::unlogged, or unlogged=true in the URL, if that is what you want"
+        )
+    })
+}
+
 async fn execute(connection: &mut PgConnection, sql: String, at: &At) -> Result<(), Failure> {
     let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await;
     done.map(drop).map_err(|error| Failure::sending(error, at))
@@ -148,7 +187,9 @@ fn recorded(version: i64, table: &Table) -> String {
 }
 
 fn filled(sql: &str, table: &Table) -> String {
-    sql.replace("{records}", &table.records())
+    let kind = if table.unlogged { "UNLOGGED " } else { "" };
+    sql.replace("{unlogged}", kind)
+        .replace("{records}", &table.records())
 }
 
 /// FNV-1a over the name of the table: the same in every version and on every machine.

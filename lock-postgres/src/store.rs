@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::answers::{Judged, kept};
 use crate::error::{At, Failure, leaves_the_session};
-use crate::statements::{Arg, Statements, bound, written_out};
+use crate::statements::{Arg, Statements, Step, bound, written_out};
 
 /// Runs statements.
 pub(crate) struct Store {
@@ -29,6 +29,8 @@ pub(crate) struct Store {
     /// For renewals alone.
     pub(crate) care: PgPool,
     pub(crate) statements: Statements,
+    /// A crash of the server empties the table.
+    pub(crate) unlogged: bool,
     pub(crate) at: At,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) request_timeout: Duration,
@@ -119,13 +121,13 @@ impl Store {
     /// follows as the last of its parameters.
     pub(crate) async fn step<T>(
         &self,
-        statement: &Arc<str>,
+        step: &Step,
         mut args: Vec<Arg>,
         patience: Patience,
         read: impl Fn(&[PgRow]) -> Result<Judged<T>, Failure> + Send + Sync,
     ) -> Result<T, Failure> {
         args.push(row_wait(self.short_wait()));
-        match self.step_once(statement, &args, &read).await {
+        match self.step_first(step, &args, &read).await {
             Err(failure) if failure.pinned => {
                 if patience == Patience::Short && self.is_kept(&args).await? {
                     return Err(failure);
@@ -139,7 +141,24 @@ impl Store {
         };
         args.pop();
         args.push(row_wait(self.long_wait()));
-        self.step_once(statement, &args, &read).await
+        self.step_once(&step.full, &args, &read).await
+    }
+
+    async fn step_first<T>(
+        &self,
+        step: &Step,
+        args: &[Arg],
+        read: &(impl Fn(&[PgRow]) -> Result<Judged<T>, Failure> + Send + Sync),
+    ) -> Result<T, Failure> {
+        if let Some(quick) = &step.quick {
+            let rows = self.ask(Lane::Shared, quick, args).await?;
+            if !rows.is_empty()
+                && let Judged::Answer(answer) = read(&rows)?
+            {
+                return Ok(answer);
+            }
+        }
+        self.step_once(&step.full, args, read).await
     }
 
     /// Whether another transaction has the row of the name, which is the first parameter. What was

@@ -9,8 +9,12 @@ const WIDTH: f64 = 920.0;
 const LEFT: f64 = 410.0;
 const RIGHT: f64 = 880.0;
 const BAR: f64 = 12.0;
-const COLOURS: [(&str, &str); 5] = [
+const COLOURS: [(&str, &str); 9] = [
     ("ours", "#1f6feb"),
+    ("floor unlogged", "#6e7781"),
+    ("ours unlogged", "#79c0ff"),
+    ("advisory lock", "#1a7f37"),
+    ("SELECT 1", "#aaaaaa"),
     ("rslock", "#bf8700"),
     ("rslock tuned", "#d4a72c"),
     ("distributed-lock", "#8250df"),

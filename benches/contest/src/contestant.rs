@@ -51,6 +51,10 @@ pub(crate) fn on(url: &str) -> &'static [&'static str] {
         &[
             "floor",
             "ours",
+            "floor unlogged",
+            "ours unlogged",
+            "advisory lock",
+            "SELECT 1",
             "distributed-lock",
             "distributed-lock tuned",
         ]
@@ -62,8 +66,12 @@ pub(crate) async fn enter(name: &str, url: &str) -> Result<Arc<dyn Contestant>, 
     let redis = url.starts_with("redis");
     Ok(match (name, redis) {
         ("floor", true) => Arc::new(floor_redis::Floor::new(url).await?),
-        ("floor", false) => Arc::new(floor_postgres::Floor::new(url).await?),
+        ("floor", false) => Arc::new(floor_postgres::Floor::new(url, true).await?),
+        ("floor unlogged", false) => Arc::new(floor_postgres::Floor::new(url, false).await?),
+        ("advisory lock", false) => Arc::new(floor_postgres::Advisory::new(url).await?),
+        ("SELECT 1", false) => Arc::new(floor_postgres::Nothing::new(url).await?),
         ("ours", _) => Arc::new(ours::Ours::new(url).await?),
+        ("ours unlogged", false) => Arc::new(ours::Ours::unlogged(url).await?),
         ("rslock", true) => Arc::new(rslock::Rslock::new(url, false).await?),
         ("rslock tuned", true) => Arc::new(rslock::Rslock::new(url, true).await?),
         ("distributed-lock", true) => Arc::new(distributed_lock::OnRedis::new(url).await?),
@@ -100,12 +108,28 @@ pub(crate) fn about(url: &str) -> &'static [(&'static str, &'static str)] {
         &[
             (
                 "floor",
-                "a row with owner and expiry taken by one `INSERT … ON CONFLICT … DO UPDATE … WHERE`, given back by one `UPDATE`, on a pool of the same client library, tried again each 10 ms; a counter by `SELECT` and `UPDATE` between",
+                "a row with owner and expiry taken by one `INSERT … ON CONFLICT … DO UPDATE … WHERE`, given back by one `UPDATE`, both prepared, on a pool of 4 connections of the same client library, tried again each 10 ms; a counter by `SELECT` and `INSERT … ON CONFLICT … DO UPDATE` between. Each statement that writes is a commit, which waits for the log to be flushed",
             ),
-            ("ours", "`distributed-mutex` with its default options"),
+            (
+                "ours",
+                "`distributed-mutex` with its default options; each step that writes is such a commit",
+            ),
+            (
+                "floor unlogged",
+                "the floor with its locks in an `UNLOGGED` table, which a crash of the server empties: no flush for the lock",
+            ),
+            (
+                "ours unlogged",
+                "ours with `unlogged=true`, which is such a table; a counter is kept in it, too",
+            ),
+            (
+                "advisory lock",
+                "`pg_advisory_lock` and `pg_advisory_unlock` by hand, on a connection that is kept between: no lease, no token, nothing written",
+            ),
+            ("SELECT 1", "no lock: the least that two statements take"),
             (
                 "distributed-lock",
-                "distributed-lock 0.2.0 (advisory locks, no lease, a connection for each lock held), defaults; a counter by `SELECT` and `UPDATE` between",
+                "distributed-lock 0.2.0 (advisory locks, no lease, a connection for each lock held), defaults; a counter as the floor's",
             ),
             ("distributed-lock tuned", "the same with `use_transaction`"),
         ]

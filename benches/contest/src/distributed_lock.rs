@@ -92,7 +92,7 @@ impl Contestant for OnPostgres {
         let began = Instant::now();
         let handle = self.provider.create_lock(name).acquire(None).await?;
         let waited = began.elapsed();
-        floor_postgres::count(&self.pool, name).await?;
+        floor_postgres::count(&mut *self.pool.acquire().await?, name).await?;
         handle.release().await?;
         Ok(waited)
     }

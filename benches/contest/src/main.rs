@@ -136,8 +136,14 @@ async fn hold(wanted: &Wanted, url: &str, server: &str) -> Result<(), Failure> {
             alone.push((what, found));
         }
     }
+    let flush = if wanted.store == "postgres" {
+        Some(floor_postgres::flush(url).await?)
+    } else {
+        None
+    };
     let text = table::page(
         server,
+        flush,
         contestant::about(url),
         wanted.length,
         wanted.rounds,
@@ -165,9 +171,13 @@ async fn one(wanted: &Wanted, url: &str, row: &Scenario) -> Result<Vec<Entry>, F
         ("floor", Some(floor)) => floor,
         _ => row.play,
     };
-    // Only ours has an `update` of its own.
-    let is_in =
-        |name: &str| row.play.section != Section::Update || ["floor", "ours"].contains(&name);
+    let is_in = |name: &str| match (row.play.section, name) {
+        // Only ours has an `update` of its own.
+        (Section::Update, name) => ["floor", "ours", "ours unlogged"].contains(&name),
+        // It keeps nobody out.
+        (_, "SELECT 1") => row.play.section == Section::Plain && row.play.is_uncontended(),
+        _ => true,
+    };
     let mut crews = BTreeMap::new();
     for name in names.iter().filter(|name| is_in(name)) {
         let crew = Crew::start(name, url, play_of(name)).await?;

@@ -23,6 +23,16 @@ impl Ours {
         } else {
             "?ttl=30s"
         };
+        Self::with(url, options).await
+    }
+
+    /// On a table that a crash of the server empties.
+    pub(crate) async fn unlogged(url: &str) -> Result<Self, Failure> {
+        let options = "?ttl=30s&migrate=true&unlogged=true&table=unlogged_records";
+        Self::with(url, options).await
+    }
+
+    async fn with(url: &str, options: &str) -> Result<Self, Failure> {
         Ok(Self {
             locks: distributed_mutex::connect(&format!("{url}{options}")).await?,
             plain: Mutex::default(),

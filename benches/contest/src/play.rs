@@ -53,6 +53,11 @@ pub(crate) struct Play {
 }
 
 impl Play {
+    /// Whether nobody wants the name of another.
+    pub(crate) fn is_uncontended(&self) -> bool {
+        self.processes * self.tasks == self.names
+    }
+
     fn words(&self) -> [String; 6] {
         [
             self.section.word().to_owned(),

@@ -12,7 +12,20 @@ pub(crate) struct Scenario {
     /// What the floor plays where it is not the same.
     pub(crate) floor: Option<Play>,
     /// The ratio to the floor that we want to reach on Redis.
-    pub(crate) goal: Option<f64>,
+    goal_redis: Option<f64>,
+    /// The same on PostgreSQL.
+    goal_postgres: Option<f64>,
+}
+
+impl Scenario {
+    /// The ratio to the floor that we want to reach.
+    pub(crate) fn goal(&self, is_redis: bool) -> Option<f64> {
+        if is_redis {
+            self.goal_redis
+        } else {
+            self.goal_postgres
+        }
+    }
 }
 
 const fn play(section: Section, processes: usize, tasks: usize, names: usize) -> Play {
@@ -29,12 +42,16 @@ const fn play(section: Section, processes: usize, tasks: usize, names: usize) ->
 /// All of them, each play so long.
 pub(crate) fn all(length: Duration) -> Vec<Scenario> {
     use Section::{Counter, Plain, Update};
-    let row = |id, title, play: Play, floor: Option<Play>, goal| Scenario {
+    let row = |id, title, play: Play, floor: Option<Play>, goal_redis| Scenario {
         id,
         title,
         play: Play { length, ..play },
         floor: floor.map(|floor| Play { length, ..floor }),
-        goal,
+        goal_redis,
+        goal_postgres: POSTGRES
+            .iter()
+            .find(|(of, _)| *of == id)
+            .map(|(_, goal)| *goal),
     };
     let alone = Some(play(Counter, 1, 1, 1));
     let between = Play {
@@ -135,3 +152,6 @@ pub(crate) fn all(length: Duration) -> Vec<Scenario> {
         ),
     ]
 }
+
+/// What we want to reach on PostgreSQL.
+const POSTGRES: [(&str, f64); 3] = [("plain-1", 0.85), ("counter-1", 0.85), ("update-64", 20.0)];

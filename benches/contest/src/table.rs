@@ -15,6 +15,7 @@ pub(crate) fn line(entry: &Entry) -> String {
 /// The page.
 pub(crate) fn page(
     server: &str,
+    flush: Option<Duration>,
     about: &[(&str, &str)],
     length: Duration,
     rounds: usize,
@@ -34,10 +35,17 @@ pub(crate) fn page(
         machine(),
         length.as_millis(),
     );
+    if let Some(flush) = flush {
+        let _ = writeln!(
+            page,
+            "A commit that wrote waits for a flush of the write-ahead log: {:.2} ms here by the median, and a lock and release of the floor or of ours is two of them.\n",
+            flush.as_secs_f64() * 1e3
+        );
+    }
     let _ = writeln!(page, "![The ratios as bars]({kind}.svg)\n");
     for (row, entries) in rows {
         let _ = write!(page, "## {}\n\n", row.title);
-        if let (Some(goal), true) = (row.goal, is_redis) {
+        if let Some(goal) = row.goal(is_redis) {
             let _ = write!(page, "Goal: {goal} ×.\n\n");
         }
         page.push_str("| who | × | a second | wait p50 | p99 | worst | shares | lost updates | failures |\n|---|---|---|---|---|---|---|---|---|\n");

@@ -1,5 +1,5 @@
 -- One row is all that is kept of one lock. Times are the server's.
-CREATE TABLE IF NOT EXISTS {records} (
+CREATE {unlogged}TABLE IF NOT EXISTS {records} (
   -- The name itself: nothing is folded or hashed. (A backslash is written \\ and a NUL \0.)
   name            text COLLATE "C" PRIMARY KEY,
   -- Counts the changes of the row: a step writes only to the very row that it judged.

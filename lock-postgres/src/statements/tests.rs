@@ -21,6 +21,7 @@ fn a_statement_names_its_table_and_leaves_nothing_to_fill_in() {
     let table = Table {
         schema: Some("my\"schema".to_owned()),
         name: "Locks".to_owned(),
+        unlogged: false,
     };
     let statements = format!("{:?}", Statements::new(&table));
     assert!(

@@ -17,6 +17,7 @@ mod server;
 mod settings;
 mod steps;
 mod takers;
+mod unlogged;
 mod waiting;
 
 use std::future::Future;

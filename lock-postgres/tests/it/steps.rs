@@ -437,3 +437,35 @@ async fn rows_whose_time_has_come_are_all_taken_away_though_they_are_many() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_turn_that_nobody_else_wants_takes_the_short_statements_alone() {
+    let server = Server::start().await;
+    let one = server.options().max_connections(1);
+    let backend = one.connect().await.unwrap();
+    // The last statement of its one connection.
+    let is_last = async |beginning: &str| {
+        let look = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE";
+        server.value(&format!("{look} '{beginning}%'")).await == "1"
+    };
+    let request = asks("x", owner());
+    for _ in 0..2 {
+        let request = asks("x", owner());
+        let grant = granted(&backend, &request.clone().standing_in_line()).await;
+        assert!(is_last("WITH clock AS").await);
+        let commit = commits("x", request.owner, &grant, 1, "1");
+        assert!(is_committed(&backend.commit(&commit).await.unwrap()));
+        assert!(is_last("WITH seen AS MATERIALIZED (%SELECT r.changes").await);
+        // So that what is looked at is the release.
+        backend.peek(&name("x")).await.unwrap();
+        backend.release(&name("x"), request.owner).await.unwrap();
+        assert!(is_last("WITH seen AS MATERIALIZED (%SELECT r.changes").await);
+    }
+    // And who looks again is refused by it.
+    granted(&backend, &request).await;
+    let second = asks("x", owner()).standing_in_line();
+    refused(&backend, &second).await;
+    assert!(is_last("WITH glance AS").await);
+    refused(&backend, &second).await;
+    assert!(is_last("WITH clock AS").await);
+}

@@ -2,7 +2,7 @@
 #![expect(
     clippy::disallowed_methods,
     dead_code,
-    reason = "what is done to a real server takes real time; each target takes one of the two stores"
+    reason = "what is done to a real server takes real time; each target takes one of the stores"
 )]
 
 use std::net::SocketAddr;
@@ -20,16 +20,26 @@ use lock_testkit::subject::{ServedStore, ServerFault};
 
 /// A server whose clients come directly.
 pub(crate) async fn direct() -> Result<Box<dyn ServedStore>, SetupError> {
-    let server = server().await?;
+    on_table(false).await
+}
+
+/// The same with a table that a crash of the server empties.
+pub(crate) async fn unlogged() -> Result<Box<dyn ServedStore>, SetupError> {
+    on_table(true).await
+}
+
+async fn on_table(unlogged: bool) -> Result<Box<dyn ServedStore>, SetupError> {
+    let server = server(unlogged).await?;
     Ok(Box::new(Store {
         server,
         pooler: None,
+        unlogged,
     }))
 }
 
 /// A server behind PgBouncer in transaction mode.
 pub(crate) async fn pooled() -> Result<Box<dyn ServedStore>, SetupError> {
-    let server = server().await?;
+    let server = server(false).await?;
     let pooler = PgBouncerOptions::new(&server)
         .config("max_client_conn = 2000")
         // After a failed login it would refuse all clients for 15 s.
@@ -39,14 +49,15 @@ pub(crate) async fn pooled() -> Result<Box<dyn ServedStore>, SetupError> {
     Ok(Box::new(Store {
         server,
         pooler: Some(pooler),
+        unlogged: false,
     }))
 }
 
-async fn server() -> Result<PostgresServer, SetupError> {
+async fn server(unlogged: bool) -> Result<PostgresServer, SetupError> {
     // All cases run at once, each with clients of its own.
     let many = PostgresServerOptions::new().config("max_connections = 1000");
     let server = many.start().await?;
-    let migrated = async { options(server.url())?.migrate().await };
+    let migrated = async { options(server.url())?.unlogged(unlogged).migrate().await };
     migrated
         .await
         .map_err(|e| SetupError::new("the table cannot be made").with_source(e))?;
@@ -63,6 +74,7 @@ fn options(url: &str) -> Result<PostgresOptions, Error> {
 struct Store {
     server: PostgresServer,
     pooler: Option<PgBouncer>,
+    unlogged: bool,
 }
 
 impl Store {
@@ -88,7 +100,7 @@ impl ServedStore for Store {
     async fn connect(&self, by: Option<SocketAddr>) -> Result<Arc<dyn LockBackend>, SetupError> {
         let by = by.or(self.address());
         let url = self.server.url_via(by.unwrap_or(self.server.addr()));
-        let connecting = async { options(&url)?.connect().await };
+        let connecting = async { options(&url)?.unlogged(self.unlogged).connect().await };
         match connecting.await {
             Ok(backend) => Ok(Arc::new(backend)),
             Err(error) => Err(SetupError::new("the backend cannot connect").with_source(error)),
