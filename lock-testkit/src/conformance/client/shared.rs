@@ -10,7 +10,7 @@ use lock_core::{DistributedMutex, LockClient, LockClientBuilder};
 use super::{MINUTE, locks, patient, with_patience};
 use crate::conformance::case::{Broken, HOLDS, Outcome, Ran, ensure, same};
 use crate::conformance::stage::Stage;
-use crate::fault::{FaultyBackend, Link, StepKind, Weather};
+use crate::fault::{FaultyBackend, Link, Weather};
 
 /// Each holder finds the value of the one before, and has a larger token, whether the store granted
 /// it or another task of its client passed it on.
@@ -70,8 +70,8 @@ pub(super) async fn bounded(stage: Stage) -> Ran {
     let busy = busy.build();
     let calm = Weather::new(0, 0, 15_000);
     let link = Link::new(Arc::clone(&stage.shared.clock), calm, 0);
-    let asks = FaultyBackend::over(stage.backend().await?, link);
-    let other = LockClient::builder(asks.clone()).options(patient(MINUTE)?);
+    let asks = FaultyBackend::over(stage.backend().await?, link.clone());
+    let other = LockClient::builder(asks).options(patient(MINUTE)?);
     let other = other.build();
     let name = stage.name("x")?;
     let (stop, turns) = (AtomicBool::new(false), AtomicU32::new(0));
@@ -83,6 +83,8 @@ pub(super) async fn bounded(stage: Stage) -> Ran {
             while !stop.load(Ordering::Relaxed) {
                 let guard = mutex.lock().await?;
                 turns.fetch_add(1, Ordering::Relaxed);
+                // The others come to wait for it, and it passes on to them.
+                tokio::task::yield_now().await;
                 guard.release().await?;
                 // Others of this thread have their turn too.
                 tokio::task::yield_now().await;
@@ -94,7 +96,7 @@ pub(super) async fn bounded(stage: Stage) -> Ran {
         let mutex = other.mutex::<()>(name.as_str())?;
         let mut ended = Ok(());
         for _ in 0..3 {
-            let wait = overtaken(&asks, &turns, mutex.lock());
+            let wait = overtaken(&link, &turns, mutex.lock());
             ended = match stage.in_time("a turn of the other client", wait).await {
                 Ok((Ok(guard), overtaken)) => {
                     let released = guard.release().await.map_err(Broken::from);
@@ -123,19 +125,14 @@ pub(super) async fn bounded(stage: Stage) -> Ran {
     HOLDS
 }
 
-/// Waits for a lock, and counts the turns that others had since the client stood in line. It does
-/// once its first attempt was refused, which is when it makes the second.
-async fn overtaken<T>(
-    asks: &FaultyBackend,
-    turns: &AtomicU32,
-    lock: impl Future<Output = T>,
-) -> (T, u32) {
-    let before = asks.calls(StepKind::Acquire);
+/// Waits for a lock, and counts the turns that others had since the client stood in line: since its
+/// first attempt reached the store.
+async fn overtaken<T>(link: &Link, turns: &AtomicU32, lock: impl Future<Output = T>) -> (T, u32) {
+    let before = link.traffic().forwarded;
     let mut lock = Box::pin(lock);
     let mut since = None;
     let locked = poll_fn(|context| {
-        let attempts = asks.calls(StepKind::Acquire).saturating_sub(before);
-        if since.is_none() && attempts >= 2 {
+        if since.is_none() && link.traffic().forwarded > before {
             since = Some(turns.load(Ordering::Relaxed));
         }
         lock.as_mut().poll(context)
