@@ -129,16 +129,24 @@ fn paths(runtime: &Runtime, url: &str) -> Result<Vec<Row>, BoxError> {
             "the same by 64 tasks on one name, no value",
             TURNS * TASKS,
             || {
-                in_tasks(|| {
+                let hot = Arc::clone(&hot);
+                in_tasks(move || {
                     let hot = Arc::clone(&hot);
                     async move { Ok(hot.lock().await?.release().await?) }
                 })
             },
         )?,
         count(runtime, "`update` by 64 tasks", TURNS * TASKS, || {
-            in_tasks(|| {
+            let sum = Arc::clone(&sum);
+            in_tasks(move || {
                 let sum = Arc::clone(&sum);
-                async move { Ok(sum.update(|sum| *sum += 1).await?) }
+                async move {
+                    let add = |sum: &mut u64| {
+                        *sum += 1;
+                        Ok(())
+                    };
+                    Ok(sum.update(add).await?)
+                }
             })
         })?,
     ];
