@@ -63,7 +63,7 @@ fn counts(write: bool) -> Made {
         ("memory", "memory:"),
         ("SQLite", &*file),
         ("Redis", redis.url()),
-        ("PostgreSQL", postgres.url()),
+        ("PostgreSQL", &format!("{}?migrate=true", postgres.url())),
     ] {
         writeln!(page, "\n## {store}\n")?;
         writeln!(page, "| what | allocations | bytes |\n|---|---|---|")?;

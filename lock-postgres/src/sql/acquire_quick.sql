@@ -49,11 +49,14 @@ WITH clock AS MATERIALIZED (
   RETURNING r.token, r.tokens, r.state, r.format, r.previous, r.previous_owner, r.previous_token,
     cardinality(r.line) > 0 AS others_wait
 )
-SELECT 'granted' AS verdict, NULL::bigint AS left_ms, g.* FROM granted g
+SELECT 'granted' AS verdict, NULL::bigint AS left_ms, g.*, NULL::bytea AS holder, NULL::text AS label
+FROM granted g
 UNION ALL
 -- Who is to stand in line and does not yet takes the whole statement.
 SELECT 'refused', ceil(extract(epoch FROM t.until - c.now) * 1000)::bigint, NULL, NULL, NULL, NULL, NULL, NULL,
-  NULL, NULL
+  NULL, NULL,
+  -- Nobody holds what is only reserved.
+  CASE WHEN t.expires > c.now THEN t.owner END, CASE WHEN t.expires > c.now THEN t.label END
 FROM taken t CROSS JOIN clock c
 WHERE t.owner IS DISTINCT FROM $2::bytea AND t.previous_owner IS DISTINCT FROM $2::bytea
   AND (NOT $7::boolean OR $2::bytea || $6::bytea = ANY (t.line))

@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use etcd_client::{Compare, CompareOp, LeaseGrantOptions, PutOptions, Txn, TxnOp};
 use lock_core::{
-    Acquisition, Effect, ErrorKind, ForcedRelease, LockBackend, LockInfo, LossCause, Previous,
-    Release, Renew, Renewal, Stored, Then,
+    Acquisition, Effect, ErrorKind, LockBackend, LockInfo, LossCause, Previous, Release, Renew,
+    Renewal,
 };
 
 use crate::server::Server;
-use crate::{
-    asks, commits, granted, granted_in_time, is_committed, name, owner, refused, renewed, state,
-    ttl, until,
-};
+use crate::{asks, commits, granted, is_committed, name, owner, renewed, state, ttl, until};
 
 const FREED: Renewal = Renewal::Lost {
     cause: LossCause::Expired,
