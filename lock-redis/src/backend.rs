@@ -12,7 +12,7 @@ use lock_core::{
 use redis::{Cmd, Value};
 
 use crate::answers;
-use crate::config::RedisOptions;
+use crate::config::{MinReplicas, RedisOptions};
 use crate::connection::{Connector, Live};
 use crate::error::Failure;
 use crate::examine;
@@ -85,9 +85,14 @@ impl RedisBackend {
 
     /// Waits for the replicas that the options ask for, on the connection that wrote.
     async fn replicate(&self, live: &Live) -> Result<(), Failure> {
-        let Some(replicas) = self.connector.options.min_replicas else {
-            return Ok(());
-        };
+        match self.connector.options.min_replicas {
+            // Boxed, as all that is seldom needed, so that requests stay small.
+            Some(replicas) => Box::pin(self.wait_for(replicas, live)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn wait_for(&self, replicas: MinReplicas, live: &Live) -> Result<(), Failure> {
         let mut wait = redis::cmd("WAIT");
         wait.arg(replicas.count).arg(millis(replicas.within));
         let answer = self.connector.send(live, &wait).await;
@@ -125,7 +130,7 @@ impl RedisBackend {
             && let Err(missed) = self.replicate(&live).await
         {
             // CANCEL: the caller releases by owner, as after a lost reply.
-            return Err(match self.try_release(&request.name, request.owner).await {
+            return Err(match Box::pin(self.try_release(&request.name, request.owner)).await {
                 Ok(_) => missed,
                 Err(_) => missed.with_unknown_effect(),
             });

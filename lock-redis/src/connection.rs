@@ -169,7 +169,7 @@ impl Connector {
         if matches!(&answer, Err(f) if f.aftermath == Aftermath::MissingScript) {
             let mut cmd = script.whole(keys);
             args(&mut cmd);
-            answer = self.send(&live, &cmd).await;
+            answer = Box::pin(self.send(&live, &cmd)).await;
         }
         answer.map(|value| (value, live))
     }
@@ -249,7 +249,8 @@ impl Connector {
             return Ok(live);
         }
         let bound = self.options.connect_timeout.saturating_add(BACKOFF_MAX);
-        match self.within(bound, self.reconnect()).await {
+        // Boxed, since it is large and seldom needed: the future of each request would carry it.
+        match self.within(bound, Box::pin(self.reconnect())).await {
             Some(result) => result,
             None => Err(Failure::not_connected(&self.at, bound)),
         }
