@@ -43,7 +43,8 @@ pub async fn connect(url: &str) -> Result<LockClient, Error> {
 /// Every URL may have the options of [`LockOptions`](lock_core::LockOptions), `ttl`,
 /// `renew_interval`, `drift_allowance`, `request_timeout`, `patience`, `handover_max`,
 /// `handover_time`, `poll_min`, `poll_max`, `forget_after` (or `never`), `max_state_bytes` and
-/// `label`; `require`, a list of [`Requirement`]s with commas between. Besides, a `memory:` URL may
+/// `label`; `require`, a list of [`Requirement`]s with commas between. A server's backend gives a
+/// request up after `request_timeout` too. Besides, a `memory:` URL may
 /// have `namespace`, a `sqlite:` URL `namespace`, `claim_time` and `busy_timeout`, a `redis:` URL
 /// `namespace`, `claim_time` and `connect_timeout`, and a `postgres:` URL `schema`, `table`,
 /// `migrate` (`true` or `false`), `sslmode`, `max_connections`, `claim_time` and `connect_timeout`.
@@ -170,7 +171,7 @@ impl Connector {
         required.extend(&self.required);
         let backend = match registered {
             Some(scheme) => (scheme.open)(url).await?,
-            None => stores::open(url).await?,
+            None => stores::open(url, options.request_timeout()).await?,
         };
         requirement::check(&required, backend.kind(), &backend.capabilities())?;
         Ok(LockClientBuilder::new(backend).options(options))
