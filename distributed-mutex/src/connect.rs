@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lock_core::{Error, LockBackend, LockClient, LockClientBuilder, LockOptionsBuilder};
@@ -45,7 +46,8 @@ pub async fn connect(url: &str) -> Result<LockClient, Error> {
 /// `handover_time`, `poll_min`, `poll_max`, `forget_after` (or `never`), `max_state_bytes` and
 /// `label`; `renewal_thread`, `true` or `false`, for
 /// [a thread of their own](LockClientBuilder::renewal_thread) for renewals, which connects a second
-/// time; and `require`, a list of [`Requirement`]s with commas between. Besides, a `memory:` URL may
+/// time; and `require`, a list of [`Requirement`]s with commas between. A server's backend gives a
+/// request up after `request_timeout` too. Besides, a `memory:` URL may
 /// have `namespace`, a `sqlite:` URL `namespace`, `claim_time` and `busy_timeout`, a `redis:` URL
 /// `namespace`, `claim_time` and `connect_timeout`, and a `postgres:` URL `schema`, `table`,
 /// `migrate` and `unlogged` (`true` or `false`), `sslmode`, `max_connections`, `claim_time` and
@@ -174,7 +176,8 @@ impl Connector {
         let mut required = options::take_requirements(&mut url)?;
         required.extend(&self.required);
         let registered = registered.cloned();
-        let backend = open(registered.clone(), url.clone()).await?;
+        let request_timeout = options.request_timeout();
+        let backend = open(registered.clone(), url.clone(), request_timeout).await?;
         requirement::check(&required, backend.kind(), &backend.capabilities())?;
         let builder = LockClientBuilder::new(Arc::clone(&backend)).options(options);
         if !renewal_thread {
@@ -187,7 +190,7 @@ impl Connector {
             async move {
                 match shared {
                     Some(backend) => Ok(backend),
-                    None => open(registered, url).await,
+                    None => open(registered, url, request_timeout).await,
                 }
             }
         }))
@@ -195,10 +198,14 @@ impl Connector {
 }
 
 /// Connects to the store of the URL, which has its backend's options and no others.
-async fn open(registered: Option<Scheme>, url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
+async fn open(
+    registered: Option<Scheme>,
+    url: StoreUrl,
+    request_timeout: Duration,
+) -> Result<Arc<dyn LockBackend>, Error> {
     match registered {
         Some(scheme) => (scheme.open)(url).await,
-        None => stores::open(url).await,
+        None => stores::open(url, request_timeout).await,
     }
 }
 

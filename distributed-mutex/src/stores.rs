@@ -1,6 +1,7 @@
 //! The stores of this library by their schemes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lock_core::{Error, ErrorKind, LockBackend};
 
@@ -105,7 +106,8 @@ fn is_off(store: &Store, scheme: &str) -> Error {
     )
 }
 
-/// Connects to the store of the URL, whose options are known to be its backend's.
+/// Connects to the store of the URL, whose options are known to be its backend's. A backend that
+/// gave a request up sooner than its client would void the client's option.
 #[cfg_attr(
     not(any(feature = "postgres", feature = "redis", feature = "sqlite")),
     expect(
@@ -113,7 +115,14 @@ fn is_off(store: &Store, scheme: &str) -> Error {
         reason = "the stores that are on have nothing to wait for"
     )
 )]
-pub(crate) async fn open(url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "redis")),
+    expect(unused_variables, reason = "the stores that are on have no requests")
+)]
+pub(crate) async fn open(
+    url: StoreUrl,
+    request_timeout: Duration,
+) -> Result<Arc<dyn LockBackend>, Error> {
     match url.scheme() {
         #[cfg(feature = "memory")]
         "memory" if url.address() == "memory:" => Ok(Arc::new(lock_core::MemoryBackend::new())),
@@ -124,9 +133,9 @@ pub(crate) async fn open(url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
         #[cfg(feature = "sqlite")]
         "sqlite" => sqlite(url).await,
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => postgres(url).await,
+        "postgres" | "postgresql" => postgres(url, request_timeout).await,
         #[cfg(feature = "redis")]
-        _ => redis(url).await,
+        _ => redis(url, request_timeout).await,
         #[cfg(not(feature = "redis"))]
         scheme => Err(Error::new(
             ErrorKind::Internal,
@@ -151,7 +160,10 @@ async fn sqlite(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
+async fn postgres(
+    mut url: StoreUrl,
+    request_timeout: Duration,
+) -> Result<Arc<dyn LockBackend>, Error> {
     // The one option that is the driver's own.
     let address = match url.take("sslmode") {
         Some(mode) if SSL_MODES.contains(&mode.as_str()) => {
@@ -161,6 +173,7 @@ async fn postgres(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
         None => url.address().to_owned(),
     };
     let mut options = lock_postgres::PostgresOptions::new(&address)?;
+    options = options.request_timeout(request_timeout);
     if let Some(schema) = url.take("schema") {
         options = options.schema(schema);
     }
@@ -208,8 +221,12 @@ const SSL_MODES: [&str; 6] = [
 ];
 
 #[cfg(feature = "redis")]
-async fn redis(mut url: StoreUrl) -> Result<Arc<dyn LockBackend>, Error> {
+async fn redis(
+    mut url: StoreUrl,
+    request_timeout: Duration,
+) -> Result<Arc<dyn LockBackend>, Error> {
     let mut options = lock_redis::RedisOptions::new(url.address())?;
+    options = options.request_timeout(request_timeout);
     if let Some(namespace) = url.take("namespace") {
         options = options.namespace(namespace);
     }

@@ -130,10 +130,12 @@ impl RedisBackend {
             && let Err(missed) = self.replicate(&live).await
         {
             // CANCEL: the caller releases by owner, as after a lost reply.
-            return Err(match Box::pin(self.try_release(&request.name, request.owner)).await {
-                Ok(_) => missed,
-                Err(_) => missed.with_unknown_effect(),
-            });
+            return Err(
+                match Box::pin(self.try_release(&request.name, request.owner)).await {
+                    Ok(_) => missed,
+                    Err(_) => missed.with_unknown_effect(),
+                },
+            );
         }
         Ok(acquisition)
     }

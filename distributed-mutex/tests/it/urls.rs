@@ -77,6 +77,9 @@ async fn options_of_the_backend_reach_it() {
         file.url("?busy_timeout=0ms"),
         format!("{}?claim_time=1ms", redis.url()),
         format!("{}?connect_timeout=0ms", redis.url()),
+        // The client would wait for longer than any backend does.
+        format!("{}?request_timeout=61s", redis.url()),
+        "postgres://user@127.0.0.1:1/?request_timeout=61s".to_owned(),
     ] {
         let error = refusal(&url).await;
         assert_eq!(error.kind(), ErrorKind::Invalid);

@@ -41,7 +41,7 @@ impl Place {
         let mut options: Vec<&str> = query.split('&').filter(|o| !o.is_empty()).collect();
         let has = |name: &str| options.iter().any(|o| o.split('=').next() == Some(name));
         let more = match kind.as_str() {
-            "postgres" | "postgresql" => ["max_connections=1", "connect_timeout=20s"]
+            "postgres" | "postgresql" => PATIENT
                 .into_iter()
                 .filter(|option| !has(option.split('=').next().unwrap_or_default()))
                 .map(str::to_owned)
@@ -78,6 +78,13 @@ impl Place {
         ));
     }
 }
+
+/// Few connections, for which others wait, on a server that forks a process for each.
+const PATIENT: [&str; 3] = [
+    "connect_timeout=20s",
+    "max_connections=1",
+    "request_timeout=20s",
+];
 
 const TRIES: u32 = 40;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
