@@ -23,6 +23,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal as Number};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process_group, set_child_subreaper, waitid,
 };
@@ -204,9 +205,7 @@ impl Warden {
             });
         }
         if self.end.is_none() {
-            let stops = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
-            let stopped = waitid(WaitId::Pid(self.leader), stops)?;
-            if let Some(signal) = stopped.and_then(|status| status.stopping_signal())
+            if let Some(signal) = stopped(self.leader)?
                 && self.phase == Phase::Running
             {
                 self.tell(Word::Stopped(signal));
@@ -248,7 +247,7 @@ impl Warden {
         // INVARIANT: 2. The list of children may miss one; this does not.
         let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match waitid(WaitId::All, any) {
-            Err(rustix::io::Errno::CHILD) => Ok(Some(end)),
+            Err(Errno::CHILD) => Ok(Some(end)),
             Ok(_) => Ok(None),
             Err(e) => Err(e.into()),
         }
@@ -397,8 +396,39 @@ fn spawn(command: &[OsString], stdin: OwnedFd, front: Option<Pid>) -> io::Result
     number.ok_or_else(|| io::Error::other("a process without a number"))
 }
 
+/// The signal that has stopped a child since the last look.
+fn stopped(child: Pid) -> io::Result<Option<i32>> {
+    let stops = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+    match waitid(WaitId::Pid(child), stops) {
+        Ok(status) => Ok(status.and_then(|status| status.stopping_signal())),
+        // One that has ended since it was looked for is a zombie, which has no stops. Its SIGCHLD
+        // is there already, so it is looked for again at once.
+        Err(Errno::CHILD) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// How often what is left is killed again.
 const SWEEP: Duration = Duration::from_millis(5);
 
 /// How often children are counted once the command has ended.
 const LOOK: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+    use super::stopped;
+
+    #[test]
+    fn a_child_that_has_just_ended_has_not_stopped_and_is_no_failure() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        // It stays a zombie.
+        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let ended = waitid(WaitId::Pid(pid), peek).unwrap();
+        assert!(ended.is_some());
+        assert_eq!(stopped(pid).unwrap(), None);
+        let _ended = child.wait().unwrap();
+    }
+}
