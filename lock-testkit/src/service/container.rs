@@ -28,6 +28,12 @@ pub(super) struct Container {
 /// Whether servers in containers listen on the test's own loopback interface.
 pub(super) const HOST_NETWORK: bool = cfg!(target_os = "linux");
 
+/// How often a pause is asked for before it is given up.
+const PAUSES_MAX: usize = 20;
+
+/// How long a container is left to its processes before it is paused again.
+const PAUSE_RETRY: Duration = Duration::from_millis(50);
+
 /// The first of the images that the engine has.
 pub(super) async fn first_present(images: &[&str]) -> Result<String, SetupError> {
     let docker = docker_client_instance()
@@ -60,8 +66,17 @@ impl Container {
     }
 
     pub(super) async fn pause(&mut self) -> Result<(), SetupError> {
-        let outcome = self.inner()?.pause().await;
-        outcome.map_err(|e| SetupError::new("cannot pause the container").with_source(e))?;
+        // A container that starts processes just then may escape the freezer ("unable to freeze"), and
+        // is left running: ask again.
+        for attempt in 1.. {
+            match self.inner()?.pause().await {
+                Ok(()) => break,
+                Err(e) if attempt == PAUSES_MAX => {
+                    return Err(SetupError::new("cannot pause the container").with_source(e));
+                }
+                Err(_) => tokio::time::sleep(PAUSE_RETRY).await,
+            }
+        }
         self.paused = true;
         Ok(())
     }
