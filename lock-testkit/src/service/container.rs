@@ -74,7 +74,7 @@ impl Container {
                 Err(e) if attempt == PAUSES_MAX => {
                     return Err(SetupError::new("cannot pause the container").with_source(e));
                 }
-                Err(_) => tokio::time::sleep(PAUSE_RETRY).await,
+                Err(_) => pause_for(PAUSE_RETRY).await,
             }
         }
         self.paused = true;
