@@ -70,6 +70,9 @@ struct ScheduleInner {
     due_of: std::collections::HashMap<OwnerId, Moment>,
     by_name: std::collections::HashMap<LockName, Arc<Hold>>,
     longest_interval: Duration,
+    /// When the driver looks again by itself. It keeps to that though the hold that it was for may have
+    /// ended, so that a lock that is taken and given back wakes nobody.
+    awake_at: Option<Moment>,
     closed: bool,
 }
 
@@ -107,15 +110,12 @@ impl Schedule {
         if inner.closed {
             return false;
         }
-        let first = inner
-            .by_due
-            .first_key_value()
-            .is_none_or(|((first, _), _)| due < *first);
+        let is_sooner = inner.awake_at.is_none_or(|awake_at| due < awake_at);
         inner.longest_interval = inner.longest_interval.max(hold.interval());
         drop(inner.by_name.insert(hold.name().clone(), Arc::clone(hold)));
         inner.put(hold, due);
         drop(inner);
-        if first {
+        if is_sooner {
             self.changed.notify_one();
         }
         true
@@ -185,11 +185,12 @@ impl Schedule {
         std::mem::take(&mut inner.by_due).into_values().collect()
     }
 
-    fn next_due(&self) -> Option<Moment> {
-        self.inner()
-            .by_due
-            .first_key_value()
-            .map(|((due, _), _)| *due)
+    /// When the driver has to look again; `None` is not before it is told to, or an answer comes.
+    fn sleep(&self, has_room: bool) -> Option<Moment> {
+        let mut inner = self.inner();
+        let first = inner.by_due.first_key_value().map(|((due, _), _)| *due);
+        inner.awake_at = first.filter(|_| has_room);
+        inner.awake_at
     }
 
     /// Looks at the holds that are due, and at those near enough to join them; at no more of either
@@ -321,7 +322,7 @@ pub(crate) async fn run(core: Arc<Core>, connect: Option<Connect>) {
         // Without room nothing can be done before an answer comes, and a batch waits for it no longer
         // than its bound; a guard knows by itself when its time is over.
         let has_room = leases_under_way < UNDER_WAY_MAX;
-        let next = core.schedule.next_due().filter(|_| has_room);
+        let next = core.schedule.sleep(has_room);
         tokio::select! {
             Some(answered) = under_way.next() => {
                 leases_under_way = leases_under_way.saturating_sub(answered.batch.len());
@@ -443,3 +444,6 @@ pub(crate) fn declare_lost(core: &Core, hold: &Hold, cause: LossCause) {
         reaper::abandon(core, hold, turn);
     }
 }
+
+#[cfg(test)]
+mod tests;
