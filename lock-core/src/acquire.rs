@@ -70,12 +70,10 @@ pub(crate) async fn acquire(wanted: Wanted<'_>, limit: Limit) -> Result<Option<T
     let name = wanted.queue.name();
     let running = wanted.engine.ensure_running();
     running.map_err(|error| error.in_operation("acquire", name))?;
-    let owner = OwnerId::draw(&*core.entropy);
     let ttl = wanted.options.ttl();
-    let span = instrument::acquire_span(core.backend.kind(), name, owner, ttl);
+    let span = instrument::acquire_span(core.backend.kind(), name, ttl);
     let mut run = Run {
         core,
-        owner,
         plan: AcquirePlan::new(limit, wanted.options, core.backend.capabilities().push),
         started: core.clock.now(),
         attempts: 0,
@@ -89,8 +87,12 @@ pub(crate) async fn acquire(wanted: Wanted<'_>, limit: Limit) -> Result<Option<T
     let taken = run.run(limit).instrument(span.clone()).await;
     let outcome = match &taken {
         Ok(Some(taken)) => {
-            instrument::record_token(&span, taken.held.hold());
             let hold = taken.held.hold();
+            if run.attempts == 0 {
+                // It passed on, with the owner that it had.
+                instrument::record_owner(&span, hold.owner());
+            }
+            instrument::record_token(&span, hold);
             if let Some(span) = instrument::hold_span(hold) {
                 hold.keep_span(span);
             }
@@ -113,7 +115,6 @@ pub(crate) async fn acquire(wanted: Wanted<'_>, limit: Limit) -> Result<Option<T
 struct Run<'a> {
     core: &'a Arc<Core>,
     wanted: Wanted<'a>,
-    owner: OwnerId,
     plan: AcquirePlan,
     started: Moment,
     attempts: u32,
@@ -155,7 +156,10 @@ impl Run<'_> {
                 }
             };
         }
-        let mut sent = Sent::new(self.wanted.engine, self.wanted.queue, self.owner, turn);
+        // Drawn here, since a lease that passed on has its owner.
+        let owner = OwnerId::draw(&*self.core.entropy);
+        instrument::record_owner(&self.span, owner);
+        let mut sent = Sent::new(self.wanted.engine, self.wanted.queue, owner, turn);
         let mut hints: Option<Hints> = None;
         let mut step = Step::Attempt;
         loop {
@@ -195,7 +199,7 @@ impl Run<'_> {
         let options = self.wanted.options;
         let request = Acquire {
             name: self.wanted.queue.name().clone(),
-            owner: self.owner,
+            owner: sent.owner,
             ttl: options.ttl(),
             reserve: reserve(self.wanted.queue.is_wanted(), options),
             label: options.label().clone(),
@@ -220,8 +224,9 @@ impl Run<'_> {
             }
             Ok(Acquisition::Ended) => {
                 // Our grant was ended before we heard of it: forced, or undone by the backend.
-                self.owner = OwnerId::draw(&*self.core.entropy);
-                sent.new_owner(self.owner);
+                let owner = OwnerId::draw(&*self.core.entropy);
+                instrument::record_owner(&self.span, owner);
+                sent.new_owner(owner);
                 Attempted::Next(self.plan.ended(now, &*self.core.entropy))
             }
             Err(error) => Attempted::Next(self.failed(error, sent_at)),
@@ -270,7 +275,7 @@ impl Run<'_> {
         };
         let renew = Renew {
             name: request.name.clone(),
-            owner: self.owner,
+            owner: request.owner,
             token: grant.token,
             ttl: request.ttl,
             forget_after: request.forget_after,
@@ -324,23 +329,28 @@ impl Run<'_> {
     /// Waits for the name's turn, but not past the deadline or the client's end.
     async fn turn(&mut self) -> Result<Option<Turn>, Error> {
         let queue = self.wanted.queue;
-        if queue.is_taken() {
-            let holding = || self.core.schedule.hold_of(queue.name());
-            instrument::queued(&self.span, holding, queue.waiting());
+        // Nobody waits if it is to be had at once: it goes to who came first.
+        if let Some(turn) = queue.try_turn() {
+            return Ok(Some(turn));
         }
+        let holding = || self.core.schedule.hold_of(queue.name());
+        instrument::queued(&self.span, holding, queue.waiting());
         let turn = queue.turn();
         tokio::pin!(turn);
+        // No timer, since many may wait. The turn may be with the reaper, though, whose runtime may
+        // end: who waits is told then, and has it run on its own.
+        let mut news = self.core.news();
+        self.wanted.engine.ensure_running()?;
         loop {
-            // The turn may be with the reaper, whose runtime may end: see to it now and then.
-            let look_again = self.core.clock.now().after(self.plan.ceiling());
             tokio::select! {
                 biased;
-                () = self.core.closed() => return Err(closed()),
+                () = news.come() => {
+                    self.wanted.engine.ensure_running()?;
+                    // A runtime that is ending has nothing run: let it end.
+                    tokio::task::yield_now().await;
+                }
                 turn = &mut turn => return Ok(turn),
                 () = sleep_until(&*self.core.clock, self.plan.deadline()) => return Err(self.timed_out()),
-                () = self.core.clock.sleep_until(look_again) => {
-                    self.wanted.engine.ensure_running()?;
-                }
             }
         }
     }

@@ -22,14 +22,13 @@ pub(crate) use meter::Since;
 pub(crate) fn acquire_span(
     backend: &'static str,
     name: &LockName,
-    owner: OwnerId,
     ttl: Ttl,
 ) -> Span {
     tracing::debug_span!(
         "lock.acquire",
         lock.backend = backend,
         lock.name = %name,
-        lock.owner = %owner,
+        lock.owner = tracing::field::Empty,
         lock.ttl_ms = ttl.as_millis(),
         lock.token = tracing::field::Empty,
         lock.waited_ms = tracing::field::Empty,
@@ -141,6 +140,11 @@ pub(crate) fn acquired(span: &Span, outcome: &'static str, waited: Duration, att
     span.record("lock.waited_ms", millis(waited));
     span.record("lock.attempts", attempts);
     meter::acquired(outcome, waited, attempts);
+}
+
+/// Records on the acquire span as whom it asks the store, or whose lease passed on to it.
+pub(crate) fn record_owner(span: &Span, owner: OwnerId) {
+    span.record("lock.owner", tracing::field::display(owner));
 }
 
 pub(crate) fn record_token(span: &Span, hold: &Hold) {

@@ -97,11 +97,6 @@ impl NameQueue {
         })
     }
 
-    /// Whether somebody has the turn.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.turn.available_permits() == 0
-    }
-
     /// How many wait for the turn.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::contestant::Failure;
+use crate::floor_redis;
 use crate::ours::Ours;
 use crate::round_trip;
 
@@ -56,39 +57,61 @@ async fn said(words: &[&str]) -> Result<Vec<String>, Failure> {
 
 async fn turns(url: &str) -> Result<String, Failure> {
     let trip = round_trip(url).await?;
-    let (first, second) = (["turns", url, "0"], ["turns", url, "1"]);
-    let (one, other) = tokio::join!(said(&first), said(&second));
-    let mut turns: Vec<[u64; 4]> = Vec::new();
-    for line in one?.iter().chain(&other?) {
-        let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-        turns.push(numbers.try_into().map_err(|_| "a line has four numbers")?);
+    let ours = Waits::of("turns", url).await?;
+    let mut text = format!("{}; ", ours.in_trips(trip));
+    if url.starts_with("redis") {
+        let by_hand = Waits::of("turns-by-hand", url).await?;
+        text += &format!("by hand {}; ", by_hand.in_trips(trip));
     }
-    // By token: whoever was granted after a release is the next.
-    turns.sort_unstable();
-    let mut waits: Vec<u64> = turns
-        .windows(2)
-        .filter(|pair| pair[0][3] != pair[1][3])
-        .map(|pair| pair[1][1].saturating_sub(pair[0][2]))
-        .collect();
-    waits.sort_unstable();
-    if waits.is_empty() {
-        return Err("nobody took turns".into());
+    text += &format!("a round trip takes {:.3} ms", trip.as_secs_f64() * 1e3);
+    Ok(text)
+}
+
+/// How long it was from each release to the grant in the other process, sorted, in ns.
+struct Waits(Vec<u64>);
+
+impl Waits {
+    async fn of(what: &str, url: &str) -> Result<Self, Failure> {
+        let (first, second) = ([what, url, "0"], [what, url, "1"]);
+        let (one, other) = tokio::join!(said(&first), said(&second));
+        let mut turns: Vec<[u64; 4]> = Vec::new();
+        for line in one?.iter().chain(&other?) {
+            let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+            turns.push(numbers.try_into().map_err(|_| "a line has four numbers")?);
+        }
+        // By token: whoever was granted after a release is the next.
+        turns.sort_unstable();
+        let mut waits: Vec<u64> = turns
+            .windows(2)
+            .filter(|pair| pair[0][3] != pair[1][3])
+            .map(|pair| pair[1][1].saturating_sub(pair[0][2]))
+            .collect();
+        waits.sort_unstable();
+        if waits.is_empty() {
+            return Err("nobody took turns".into());
+        }
+        Ok(Self(waits))
     }
-    let at = |share: f64| {
+
+    fn at(&self, share: f64) -> Duration {
+        let waits = &self.0;
         let rank = ((waits.len() as f64 * share).ceil() as usize).clamp(1, waits.len()) - 1;
         Duration::from_nanos(waits[rank])
-    };
-    let trips = |length: Duration| length.as_secs_f64() / trip.as_secs_f64();
-    Ok(format!(
-        "p50 {:.2} ms ({:.1} round trips), p99 {:.2} ms ({:.1}), worst {:.2} ms, n = {}; a round trip takes {:.3} ms",
-        at(0.5).as_secs_f64() * 1e3,
-        trips(at(0.5)),
-        at(0.99).as_secs_f64() * 1e3,
-        trips(at(0.99)),
-        at(1.0).as_secs_f64() * 1e3,
-        waits.len(),
-        trip.as_secs_f64() * 1e3,
-    ))
+    }
+
+    fn in_trips(&self, trip: Duration) -> String {
+        let trips = |share| self.at(share).as_secs_f64() / trip.as_secs_f64();
+        let ms = |share| self.at(share).as_secs_f64() * 1e3;
+        format!(
+            "p50 {:.2} ms ({:.1} round trips), p99 {:.2} ms ({:.1}), worst {:.2} ms, n = {}",
+            ms(0.5),
+            trips(0.5),
+            ms(0.99),
+            trips(0.99),
+            ms(1.0),
+            self.0.len(),
+        )
+    }
 }
 
 /// Takes a thousand turns, and says of each its token, when it was granted, when it was given back.
@@ -106,6 +129,50 @@ pub(crate) async fn turns_child(words: &[String]) -> Result<(), Failure> {
         let released = now_ns();
         guard.release().await?;
         println!("{token} {granted} {released} {id}");
+    }
+    Ok(())
+}
+
+/// The same, by as little as can be written by hand: a release is one script that deletes the lock and
+/// wakes the other, and a grant is the end of a blocking read and one `SET NX PX`.
+pub(crate) async fn turns_by_hand_child(words: &[String]) -> Result<(), Failure> {
+    let [url, id] = words else {
+        return Err("turns-by-hand URL ID".into());
+    };
+    let id: u64 = id.parse()?;
+    let (lock, mine, others) = (
+        "contest/by-hand",
+        format!("contest/by-hand/{id}"),
+        format!("contest/by-hand/{}", 1 - id),
+    );
+    let mut connection = floor_redis::connect(url).await?;
+    let mut wakes = floor_redis::connect_patiently(url).await?;
+    let release = redis::Script::new(
+        "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('LPUSH', KEYS[2], '') \
+         return redis.call('DEL', KEYS[1]) end return 0",
+    );
+    for turn in 0..1000 {
+        // The first of all wakes nobody.
+        if turn > 0 || id > 0 {
+            let mut wait = redis::cmd("BLPOP");
+            let _woken: (String, String) = wait.arg(&mine).arg(0).query_async(&mut wakes).await?;
+        }
+        let mut set = redis::cmd("SET");
+        set.arg(lock).arg(id).arg("NX").arg("PX").arg(30_000);
+        let set: Option<String> = set.query_async(&mut connection).await?;
+        if set.is_none() {
+            return Err("who was woken found the lock taken".into());
+        }
+        let granted = now_ns();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let released = now_ns();
+        let _deleted: i64 = release
+            .key(lock)
+            .key(&others)
+            .arg(id)
+            .invoke_async(&mut connection)
+            .await?;
+        println!("{} {granted} {released} {id}", 2 * turn + id);
     }
     Ok(())
 }

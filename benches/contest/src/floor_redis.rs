@@ -43,6 +43,14 @@ pub(crate) async fn connect(url: &str) -> Result<MultiplexedConnection, Failure>
         .await?)
 }
 
+/// A connection whose answers may take for ever.
+pub(crate) async fn connect_patiently(url: &str) -> Result<MultiplexedConnection, Failure> {
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+    Ok(redis::Client::open(url)?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?)
+}
+
 impl Floor {
     pub(crate) async fn new(url: &str) -> Result<Self, Failure> {
         Ok(Self {

@@ -83,6 +83,7 @@ async fn main() -> ExitCode {
     let done = match words.split_first() {
         Some((first, rest)) if first == "child" => play::child(rest).await,
         Some((first, rest)) if first == "turns" => alone::turns_child(rest).await,
+        Some((first, rest)) if first == "turns-by-hand" => alone::turns_by_hand_child(rest).await,
         Some((first, rest)) if first == "held" => alone::held_child(rest).await,
         _ => contest(&words).await,
     };

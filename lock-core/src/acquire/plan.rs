@@ -75,11 +75,6 @@ impl AcquirePlan {
         }
     }
 
-    /// The longest wait between two looks.
-    pub(crate) fn ceiling(&self) -> Duration {
-        self.ceiling
-    }
-
     /// The store answered that another holds the lock.
     pub(crate) fn refused(&mut self, refusal: Refusal, now: Moment, entropy: &dyn Entropy) -> Step {
         self.failing_since = None;

@@ -254,6 +254,32 @@ fn a_release_that_was_under_way_when_its_runtime_ended_is_not_forgotten() {
     });
 }
 
+#[test]
+fn who_waits_is_told_that_the_runtime_has_ended_on_which_its_turn_was_to_be_freed() {
+    let store = MemoryBackend::new();
+    let (locks, backend) = faulty(&store);
+    let mutex = locks.mutex::<u32>("m").unwrap();
+    let (first, second) = (runtime(), runtime());
+    first.block_on(async {
+        let guard = mutex.lock().await.unwrap();
+        backend.next(StepKind::Release, Fault::HangBefore);
+        drop(guard);
+        settle().await;
+    });
+    let waits = second.block_on(async {
+        let waits = tokio::spawn(async move { mutex.lock().await.map(drop) });
+        settle().await;
+        assert!(!waits.is_finished());
+        waits
+    });
+    drop(first);
+    second.block_on(async {
+        let limit = TTL * 100;
+        let granted = tokio::time::timeout(limit, waits).await.unwrap().unwrap();
+        granted.unwrap();
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn releases_that_get_no_answer_hold_up_no_others() {
     let store = MemoryBackend::new();
