@@ -70,8 +70,8 @@ struct ScheduleInner {
     due_of: std::collections::HashMap<OwnerId, Moment>,
     by_name: std::collections::HashMap<LockName, Arc<Hold>>,
     longest_interval: Duration,
-    /// When the driver looks again by itself. It keeps to that though the hold that it was for may have
-    /// ended, so that a lock that is taken and given back wakes nobody.
+    /// When the driver looks again by itself, or was told to. It keeps to that though the hold that it
+    /// was for may have ended, so that a lock that is taken and given back, again and again, wakes nobody.
     awake_at: Option<Moment>,
     closed: bool,
 }
@@ -114,6 +114,9 @@ impl Schedule {
         inner.longest_interval = inner.longest_interval.max(hold.interval());
         drop(inner.by_name.insert(hold.name().clone(), Arc::clone(hold)));
         inner.put(hold, due);
+        if is_sooner {
+            inner.awake_at = Some(due);
+        }
         drop(inner);
         if is_sooner {
             self.changed.notify_one();
@@ -186,10 +189,11 @@ impl Schedule {
     }
 
     /// When the driver has to look again; `None` is not before it is told to, or an answer comes.
-    fn sleep(&self, has_room: bool) -> Option<Moment> {
+    fn sleep(&self, now: Moment, has_room: bool) -> Option<Moment> {
         let mut inner = self.inner();
         let first = inner.by_due.first_key_value().map(|((due, _), _)| *due);
-        inner.awake_at = first.filter(|_| has_room);
+        let next = first.or(inner.awake_at.filter(|awake_at| *awake_at > now));
+        inner.awake_at = next.filter(|_| has_room);
         inner.awake_at
     }
 
@@ -322,7 +326,7 @@ pub(crate) async fn run(core: Arc<Core>, connect: Option<Connect>) {
         // Without room nothing can be done before an answer comes, and a batch waits for it no longer
         // than its bound; a guard knows by itself when its time is over.
         let has_room = leases_under_way < UNDER_WAY_MAX;
-        let next = core.schedule.sleep(has_room);
+        let next = core.schedule.sleep(core.clock.now(), has_room);
         tokio::select! {
             Some(answered) = under_way.next() => {
                 leases_under_way = leases_under_way.saturating_sub(answered.batch.len());

@@ -29,7 +29,7 @@ fn only_a_hold_that_is_due_before_the_driver_looks_again_wakes_it() {
     let first = hold("first", 3000, at(0));
     assert!(schedule.add(&first));
     assert!(was_told(&schedule), "it sleeps for ever");
-    assert_eq!(schedule.sleep(true), Some(at(1000)));
+    assert_eq!(schedule.sleep(at(0), true), Some(at(1000)));
 
     schedule.remove(&first);
     assert!(schedule.add(&hold("later", 3000, at(10))));
@@ -39,9 +39,23 @@ fn only_a_hold_that_is_due_before_the_driver_looks_again_wakes_it() {
     );
     assert!(schedule.add(&hold("sooner", 300, at(20))));
     assert!(was_told(&schedule), "due at 120 ms");
-    assert_eq!(schedule.sleep(true), Some(at(120)));
+    assert_eq!(schedule.sleep(at(20), true), Some(at(120)));
 
-    assert_eq!(schedule.sleep(false), None, "it waits for an answer");
+    assert_eq!(schedule.sleep(at(20), false), None, "it waits for an answer");
     assert!(schedule.add(&hold("any", 3000, at(30))));
     assert!(was_told(&schedule));
+}
+
+#[test]
+fn a_lock_that_is_given_back_before_the_driver_looks_wakes_it_once_in_an_interval() {
+    let schedule = Schedule::default();
+    let at = |ms: u64| Moment::from_nanos(ms * 1_000_000);
+    for turn in 0..10 {
+        let hold = hold("again", 3000, at(turn));
+        assert!(schedule.add(&hold));
+        assert_eq!(was_told(&schedule), turn == 0, "turn {turn}");
+        schedule.remove(&hold);
+        assert_eq!(schedule.sleep(at(turn), true), Some(at(1000)));
+    }
+    assert_eq!(schedule.sleep(at(1000), true), None, "nothing is held");
 }
