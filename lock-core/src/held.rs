@@ -149,7 +149,7 @@ impl HeldLease {
 
     /// The token under which the lease may pass on, if somebody comes.
     fn token_after(&self) -> Option<FencingToken> {
-        if self.is_unsettled {
+        if self.is_unsettled || self.hold.returns_to_store() {
             return None;
         }
         let (hold, now) = (&self.hold, self.core().clock.now());

@@ -1,6 +1,7 @@
 //! [`Hold`]: one lease as the client that has it keeps it, and [`Health`].
 
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub(crate) struct Hold {
     since: Since,
     inner: Mutex<Inner>,
     ended: Notify,
+    /// Whether it goes back to the store when it ends, and to nobody of this process.
+    returns: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -106,6 +109,7 @@ impl Hold {
                 span: Span::none(),
             }),
             ended: Notify::new(),
+            returns: AtomicBool::new(false),
         })
     }
 
@@ -158,6 +162,16 @@ impl Hold {
 
     pub(crate) fn token(&self) -> FencingToken {
         self.token
+    }
+
+    /// Has the lease go back to the store when this hold ends.
+    pub(crate) fn return_to_store(&self) {
+        self.returns.store(true, Ordering::Release);
+    }
+
+    /// Whether it must not pass to a waiter of this process.
+    pub(crate) fn returns_to_store(&self) -> bool {
+        self.returns.load(Ordering::Acquire)
     }
 
     pub(crate) fn since(&self) -> Since {

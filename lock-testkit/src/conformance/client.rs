@@ -268,7 +268,9 @@ async fn kept(stage: Stage) -> Ran {
     let ttl = stage.shared.pulse.bound(Duration::from_secs(5));
     let locks = locks(&stage, ttl).await?;
     let guard = counter(&stage, &locks, "x")?.lock().await?;
-    let until = stage.now().after(ttl.saturating_mul(2).saturating_add(ttl / 2));
+    let until = stage
+        .now()
+        .after(ttl.saturating_mul(2).saturating_add(ttl / 2));
     while stage.now() < until {
         stage.sleep(Duration::from_millis(20)).await;
         ensure(guard.is_held(), || {
