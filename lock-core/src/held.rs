@@ -306,6 +306,15 @@ impl HeldLease {
         }
     }
 
+    /// Has it released in the background, unless it is over already.
+    fn abandon(&self) {
+        if self.hold.is_open() {
+            self.begin_end();
+            self.ended("dropped");
+            reaper::abandon(self.core(), &self.hold, self.hold.end());
+        }
+    }
+
     /// Stops renewal. One that is under way changes nothing: it cannot revive what is released,
     /// since the owner is never used again.
     fn begin_end(&self) {
@@ -316,14 +325,9 @@ impl HeldLease {
 
 impl Drop for HeldLease {
     fn drop(&mut self) {
-        if !self.hold.is_open() || self.pass() {
-            return;
+        if self.hold.is_open() && !self.pass() {
+            self.abandon();
         }
-        let (core, hold) = (&self.engine.core, &self.hold);
-        hold.begin_end();
-        core.schedule.remove(hold);
-        self.ended("dropped");
-        reaper::abandon(core, hold, hold.end());
     }
 }
 
@@ -420,8 +424,11 @@ impl Parked {
     pub(crate) fn give_back(self, turn: Turn) {
         let Self { held, batch } = self;
         drop(held.hold.put_turn(turn));
-        if let Some(batch) = batch {
-            commit_for_all(held, *batch);
+        match batch {
+            Some(batch) => commit_for_all(held, *batch),
+            // Not passed on: whoever still counts as waiting is just going away, or coming, and the
+            // lease would be back here at once, as often as it has tokens.
+            None => held.abandon(),
         }
     }
 }

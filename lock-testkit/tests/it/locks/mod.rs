@@ -14,6 +14,7 @@ mod locking;
 mod loss;
 mod outcomes;
 mod random;
+mod stalled;
 mod updates;
 mod values;
 

@@ -1,0 +1,52 @@
+//! Waiters that are slow to be polled, or are not polled at all, and callers whose time is up while
+//! the store hangs: nobody else waits for them without a bound.
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+
+use lock_core::{DistributedMutex, LockGuard};
+use lock_testkit::StepKind;
+
+use super::*;
+
+/// A guard whose lease may pass on: it was granted while others waited.
+async fn granted_with_tokens(locks: &LockClient) -> (DistributedMutex<u32>, LockGuard<u32>) {
+    let mutex = locks.mutex::<u32>("m").unwrap();
+    let blocker = mutex.lock().await.unwrap();
+    let waiting = mutex.clone();
+    let waiter = tokio::spawn(async move { waiting.lock().await.unwrap() });
+    settle().await;
+    blocker.release().await.unwrap();
+    (mutex, waiter.await.unwrap())
+}
+
+/// A waker that has a guard dropped with it.
+struct Drops(Mutex<Option<LockGuard<u32>>>);
+
+impl Wake for Drops {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Drops {
+    fn drop(&mut self) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_meets_nobody_but_a_waiter_who_is_just_leaving_goes_back_once() {
+    let most = LockOptions::HANDOVER_MAX_LIMIT;
+    let store = MemoryBackend::new();
+    let (locks, backend) = handover::passing(&store, most, ms(1000));
+    let (mutex, guard) = granted_with_tokens(&locks).await;
+    let mut waiter = Box::pin(mutex.lock());
+    let waker = Waker::from(Arc::new(Drops(Mutex::new(Some(guard)))));
+    let polled = waiter.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    drop(waker);
+    // The last to have the waker is the queue that it leaves, and then it still counts as waiting.
+    drop(waiter);
+    settle().await;
+    assert_clean(&locks, 1);
+    assert_eq!(backend.calls(StepKind::Release), 2);
+}
