@@ -405,18 +405,21 @@ impl Parked {
     /// Gives the lease back to the store, with what is to be written; the caller keeps the turn.
     ///
     /// # Cancel safety
-    /// Safe to drop: it goes on in the background.
-    pub(crate) async fn release(self) {
+    /// Safe to drop, also before it is polled: it goes on in the background.
+    pub(crate) fn release(self) -> impl Future<Output = ()> {
         let Self { held, batch } = self;
         let core = Arc::clone(held.core());
         let limit = held.options.request_timeout();
-        match batch {
-            Some(batch) => {
-                // In a task of its own, which goes on if we are dropped.
-                let committing = tokio::spawn(batch.commit(held));
-                drop(committing.await);
+        // In a task of its own, which goes on if we are dropped.
+        let going = match batch {
+            Some(batch) => Ok(tokio::spawn(batch.commit(held))),
+            None => Err(held),
+        };
+        async move {
+            match going {
+                Ok(committing) => drop(committing.await),
+                Err(held) => drop(bounded(&*core.clock, limit, held.release()).await),
             }
-            None => drop(bounded(&*core.clock, limit, held.release()).await),
         }
     }
 

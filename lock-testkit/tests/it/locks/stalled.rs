@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
-use lock_core::{DistributedMutex, LockGuard};
-use lock_testkit::StepKind;
+use lock_core::{DistributedMutex, ErrorKind, LockGuard};
+use lock_testkit::{Fault, StepKind};
 
 use super::*;
 
@@ -49,4 +49,35 @@ async fn a_lease_that_meets_nobody_but_a_waiter_who_is_just_leaving_goes_back_on
     settle().await;
     assert_clean(&locks, 1);
     assert_eq!(backend.calls(StepKind::Release), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_holds_though_updates_before_it_are_being_written() {
+    let (locks, backend) = faulty(&MemoryBackend::new());
+    let mutex = locks.mutex::<u32>("m").unwrap();
+    let guard = mutex.lock().await.unwrap();
+    let updating = mutex.clone();
+    let update = tokio::spawn(async move {
+        updating
+            .update(|n| {
+                *n += 1;
+                Ok(())
+            })
+            .await
+    });
+    settle().await;
+    let timed = mutex.clone();
+    let timed = tokio::spawn(async move { timed.lock_timeout(ms(500)).await.map(drop) });
+    settle().await;
+    backend.always(StepKind::Commit, Fault::HangBefore);
+    guard.release().await.unwrap();
+    let answer = tokio::time::timeout(ms(600), timed).await;
+    let error = answer.expect("its time is up").unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    // What was before it goes on without it.
+    backend.always(StepKind::Commit, Fault::None);
+    update.await.unwrap().unwrap();
+    assert_eq!(mutex.peek().await.unwrap().value, 1);
+    settle().await;
+    assert_clean(&locks, 1);
 }
