@@ -81,3 +81,24 @@ async fn a_time_out_holds_though_updates_before_it_are_being_written() {
     settle().await;
     assert_clean(&locks, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_long_lease_is_kept_though_short_ones_leave_the_store_too_little_time() {
+    let (locks, backend) = faulty(&MemoryBackend::new());
+    // It is to be renewed each 20 ms, and the store takes 25.
+    let short = LockOptions::builder().ttl(ms(60)).build().unwrap();
+    backend.always(StepKind::Renew, Fault::DelayReply(ms(25)));
+    let long = locks.mutex::<()>("long").unwrap().lock().await.unwrap();
+    let mutex = locks
+        .mutex_with("short", || ())
+        .options(short)
+        .build()
+        .unwrap();
+    for _ in 0..300 {
+        let guard = mutex.lock().await.unwrap();
+        tokio::time::sleep(ms(30)).await;
+        guard.release().await.unwrap();
+        assert!(long.is_held());
+    }
+    long.release().await.unwrap();
+}
