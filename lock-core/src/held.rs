@@ -112,6 +112,12 @@ impl HeldLease {
         }
     }
 
+    /// How a lease that is known to be lost was lost.
+    pub(crate) fn cause_of_loss(&self) -> LossCause {
+        let loss = self.hold.loss(self.core().clock.now());
+        loss.unwrap_or(LossCause::Expired)
+    }
+
     /// Writes the state and keeps the lease.
     ///
     /// # Cancel safety

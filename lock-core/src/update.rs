@@ -210,9 +210,10 @@ impl<T: Send + 'static> Combining<T> {
         let waits = is_changed.then(|| batch.verdict.subscribe());
         let joined = waits.map_or(Joined::Passed, Joined::Batch);
         if batch.changes < CHANGES_MAX && held.may_gather() {
-            if let Some(queue) = held.queue() {
-                let turn = held.hold().take_turn();
-                queue.pass(Parked::with(held, batch), turn);
+            match held.hold().take_turn() {
+                Some(turn) => turn.queue().pass(Parked::with(held, batch), Some(turn)),
+                // It was lost since it was looked at, and the turn with it.
+                None => batch.fail(Error::lease_lost(held.cause_of_loss())),
             }
             return joined;
         }
