@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tracing::Instrument;
 
 use crate::answer::{LossCause, Release, Renewal, Stored};
@@ -14,6 +15,7 @@ use crate::error::{Effect, Error, ErrorKind};
 use crate::hold::Hold;
 use crate::instrument::{self, Since};
 use crate::options::LockOptions;
+use crate::owner::OwnerId;
 use crate::queue::plan::Relay;
 use crate::queue::{NameQueue, Turn};
 use crate::reaper;
@@ -439,6 +441,24 @@ impl Parked {
             // lease would be back here at once, as often as it has tokens.
             None => held.abandon(),
         }
+    }
+
+    /// Gives the lease back in the background, with what is to be written, while another has the turn.
+    pub(crate) fn give_up(self) {
+        let Self { held, batch } = self;
+        match batch {
+            Some(batch) => {
+                // Not in that of the renewals, which may have a thread of their own.
+                let runtime = batch.runtime.clone();
+                let _inside = runtime.as_ref().map(Handle::enter);
+                commit_for_all(held, *batch);
+            }
+            None => held.abandon(),
+        }
+    }
+
+    pub(crate) fn owner(&self) -> OwnerId {
+        self.held.hold.owner()
     }
 }
 

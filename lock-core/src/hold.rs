@@ -147,6 +147,12 @@ impl Hold {
         inner.turn.replace(turn)
     }
 
+    /// Whether its lease is on its way from one user to the next, or back to the store.
+    pub(crate) fn is_between(&self) -> bool {
+        let inner = self.inner();
+        inner.phase == Phase::Held && inner.turn.is_none()
+    }
+
     /// The queue in which the others wait.
     pub(crate) fn queue(&self) -> Option<Arc<NameQueue>> {
         self.inner().turn.as_ref().map(Turn::queue)

@@ -315,6 +315,9 @@ pub(crate) async fn run(core: Arc<Core>, connect: Option<Connect>) {
         for (hold, cause) in due.lost {
             declare_lost(&core, &hold, cause);
         }
+        for hold in due.renew.iter().filter(|hold| hold.is_between()) {
+            core.queues.reclaim(hold.name(), hold.owner());
+        }
         for batch in batches(due.renew, core.options.request_timeout()) {
             leases_under_way = leases_under_way.saturating_add(batch.len());
             under_way.push(send(&core, Arc::clone(&backend), batch).boxed());

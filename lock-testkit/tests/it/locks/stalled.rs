@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
+use futures_util::FutureExt;
 use lock_core::{DistributedMutex, ErrorKind, LockGuard};
 use lock_testkit::{Fault, StepKind};
 
@@ -78,6 +79,53 @@ async fn a_time_out_holds_though_updates_before_it_are_being_written() {
     backend.always(StepKind::Commit, Fault::None);
     update.await.unwrap().unwrap();
     assert_eq!(mutex.peek().await.unwrap().value, 1);
+    settle().await;
+    assert_clean(&locks, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_is_not_polled_keeps_no_other_process_out() {
+    let store = MemoryBackend::new();
+    let (locks, _) = handover::passing(&store, 100, ms(1000));
+    let (mutex, guard) = granted_with_tokens(&locks).await;
+    let mut idle = Box::pin(mutex.lock());
+    assert!(idle.as_mut().now_or_never().is_none());
+    guard.release().await.unwrap();
+    let other = client(&store).mutex::<u32>("m").unwrap();
+    let theirs = other.lock_timeout(TTL * 2).await.expect("it is let in");
+    theirs.release().await.unwrap();
+    // The waiter still has its turn.
+    idle.await.unwrap().release().await.unwrap();
+    settle().await;
+    assert_clean(&locks, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_is_not_polled_does_not_keep_those_before_it_waiting() {
+    let (locks, _) = faulty(&MemoryBackend::new());
+    let mutex = locks.mutex::<u32>("m").unwrap();
+    let guard = mutex.lock().await.unwrap();
+    let updating = mutex.clone();
+    let first = tokio::spawn(async move {
+        updating
+            .update(|n| {
+                *n += 1;
+                Ok(())
+            })
+            .await
+    });
+    settle().await;
+    let mut idle = Box::pin(mutex.update(|n| {
+        *n += 10;
+        Ok(())
+    }));
+    assert!(idle.as_mut().now_or_never().is_none());
+    guard.release().await.unwrap();
+    let told = tokio::time::timeout(TTL * 2, first).await;
+    told.expect("it is told").unwrap().unwrap();
+    assert_eq!(mutex.peek().await.unwrap().value, 1);
+    idle.await.unwrap();
+    assert_eq!(mutex.peek().await.unwrap().value, 11);
     settle().await;
     assert_clean(&locks, 1);
 }
