@@ -15,6 +15,7 @@ use crate::error::{Effect, Error, ErrorKind};
 use crate::hold::Hold;
 use crate::instrument::{self, Since};
 use crate::options::LockOptions;
+use crate::outstanding::Ticket;
 use crate::owner::OwnerId;
 use crate::queue::plan::Relay;
 use crate::queue::{NameQueue, Turn};
@@ -39,6 +40,9 @@ pub(crate) struct HeldLease {
     sequence: u32,
     /// Whether a write was sent of which it is not known whether it was applied, or may yet be.
     is_unsettled: bool,
+    /// Counts the end of the lease as under way until whatever follows from it is: a release in the
+    /// background has a ticket of its own by then.
+    ending: Option<Ticket>,
     /// The value that `state` is when decoded, or will be when a batch is committed.
     live: Option<Box<Live>>,
 }
@@ -59,6 +63,7 @@ impl HeldLease {
             state,
             sequence: 0,
             is_unsettled: false,
+            ending: None,
             live: None,
         }
     }
@@ -243,7 +248,7 @@ impl HeldLease {
             Stored::Lost { cause, last_commit } => {
                 core.schedule.remove(hold);
                 declare_lost(core, hold, cause);
-                let error = Error::lease_lost(cause);
+                let error = Error::lease_lost(self.cause_besides(cause));
                 // An earlier request of ours may have been applied and overwritten since.
                 let overwritten = last_commit.is_some_and(|last| last > hold.token());
                 Err(error.or_unknown(unknown && overwritten))
@@ -278,14 +283,13 @@ impl HeldLease {
         }
         self.begin_end();
         let (core, hold) = (self.core(), &self.hold);
-        let _ticket = core.outstanding.ticket();
         let span = instrument::release_span(hold.name(), hold.owner());
         let call = || core.backend.release(hold.name(), hold.owner());
         let (answer, unknown) = repeat(core, &self.options, call).instrument(span).await?;
         if answer == Release::NotHeld && !unknown {
             let cause = self.cause().await;
             declare_lost(core, hold, cause);
-            return Err(Error::lease_lost(cause));
+            return Err(Error::lease_lost(self.cause_besides(cause)));
         }
         self.ended(if self.sequence > 0 {
             "committed"
@@ -294,6 +298,14 @@ impl HeldLease {
         });
         drop(hold.end());
         Ok(())
+    }
+
+    /// The cause that the store gave, or that the client was closed, of which the store knows nothing.
+    fn cause_besides(&self, said: LossCause) -> LossCause {
+        match self.hold.loss(self.core().clock.now()) {
+            Some(LossCause::Closed) => LossCause::Closed,
+            Some(_) | None => said,
+        }
     }
 
     /// How a lease that is gone was lost: a renewal of it says so and changes nothing.
@@ -315,7 +327,7 @@ impl HeldLease {
     }
 
     /// Has it released in the background, unless it is over already.
-    fn abandon(&self) {
+    fn abandon(&mut self) {
         if self.hold.is_open() {
             self.begin_end();
             self.ended("dropped");
@@ -325,9 +337,12 @@ impl HeldLease {
 
     /// Stops renewal. One that is under way changes nothing: it cannot revive what is released,
     /// since the owner is never used again.
-    fn begin_end(&self) {
+    fn begin_end(&mut self) {
+        let core = &self.engine.core;
+        // Before it is out of care, so that `close` finds it in one of the two.
+        self.ending.get_or_insert_with(|| core.outstanding.ticket());
         self.hold.begin_end();
-        self.core().schedule.remove(&self.hold);
+        core.schedule.remove(&self.hold);
     }
 }
 
@@ -433,7 +448,7 @@ impl Parked {
 
     /// Gives the lease back in the background, with what is to be written, and then the turn.
     pub(crate) fn give_back(self, turn: Turn) {
-        let Self { held, batch } = self;
+        let Self { mut held, batch } = self;
         drop(held.hold.put_turn(turn));
         match batch {
             Some(batch) => commit_for_all(held, *batch),
@@ -445,7 +460,7 @@ impl Parked {
 
     /// Gives the lease back in the background, with what is to be written, while another has the turn.
     pub(crate) fn give_up(self) {
-        let Self { held, batch } = self;
+        let Self { mut held, batch } = self;
         match batch {
             Some(batch) => {
                 // Not in that of the renewals, which may have a thread of their own.
