@@ -150,8 +150,8 @@ impl Run<'_> {
                 Unparked::Taken(held, batch) => return Ok(Some(Taken::handed_over(held, batch))),
                 Unparked::Lost(turn) => turn,
                 Unparked::Other(turn, parked) => {
-                    // CANCEL: it is released in the background then.
-                    parked.release().await;
+                    // CANCEL: it is released in the background then. Boxed, since it is seldom needed.
+                    Box::pin(self.await_end(parked.release())).await?;
                     turn
                 }
             };
@@ -352,6 +352,17 @@ impl Run<'_> {
                 turn = &mut turn => return Ok(turn),
                 () = sleep_until(&*self.core.clock, self.plan.deadline()) => return Err(self.timed_out()),
             }
+        }
+    }
+
+    /// Waits for a lease that we cannot use to be given back, but not past the deadline or the
+    /// client's end.
+    async fn await_end(&mut self, ended: impl Future<Output = ()>) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            () = self.core.closed() => Err(closed()),
+            () = ended => Ok(()),
+            () = sleep_until(&*self.core.clock, self.plan.deadline()) => Err(self.timed_out()),
         }
     }
 

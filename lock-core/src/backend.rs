@@ -44,7 +44,8 @@ use crate::request::{Acquire, Commit, Renew};
 /// - A step that takes several requests has [`Effect::Unknown`](crate::Effect::Unknown) from the
 ///   first one on that can change something.
 /// - A call needs a bound of its own only where the driver would wait for ever; the client gives up
-///   on it after its request time-out in any case, and drops it.
+///   on it after its request time-out in any case, and drops it. Only `list` and `examine`, which may
+///   take many round trips, are not cut off, so each of theirs needs a bound.
 ///
 /// # Errors
 /// Every step fails with `Unavailable` if the store cannot be reached or does not answer within the

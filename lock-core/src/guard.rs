@@ -223,6 +223,14 @@ impl<T> LockGuard<T> {
         &self.held().core().backend
     }
 
+    /// Has the lease go back to the store when this guard ends, and not to a waiter of this process.
+    ///
+    /// For a backend that ties the lease to something else at the store, such as a transaction that
+    /// may go on after the guard: the store's release waits for it, and a hand-over would not.
+    pub fn return_to_store(&self) {
+        self.held().hold().return_to_store();
+    }
+
     /// The name of the lock.
     #[must_use]
     pub fn name(&self) -> &LockName {

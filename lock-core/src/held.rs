@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tracing::Instrument;
 
 use crate::answer::{LossCause, Release, Renewal, Stored};
@@ -14,6 +15,8 @@ use crate::error::{Effect, Error, ErrorKind};
 use crate::hold::Hold;
 use crate::instrument::{self, Since};
 use crate::options::LockOptions;
+use crate::outstanding::Ticket;
+use crate::owner::OwnerId;
 use crate::queue::plan::Relay;
 use crate::queue::{NameQueue, Turn};
 use crate::reaper;
@@ -37,6 +40,9 @@ pub(crate) struct HeldLease {
     sequence: u32,
     /// Whether a write was sent of which it is not known whether it was applied, or may yet be.
     is_unsettled: bool,
+    /// Counts the end of the lease as under way until whatever follows from it is: a release in the
+    /// background has a ticket of its own by then.
+    ending: Option<Ticket>,
     /// The value that `state` is when decoded, or will be when a batch is committed.
     live: Option<Box<Live>>,
 }
@@ -57,6 +63,7 @@ impl HeldLease {
             state,
             sequence: 0,
             is_unsettled: false,
+            ending: None,
             live: None,
         }
     }
@@ -112,6 +119,12 @@ impl HeldLease {
         }
     }
 
+    /// How a lease that is known to be lost was lost.
+    pub(crate) fn cause_of_loss(&self) -> LossCause {
+        let loss = self.hold.loss(self.core().clock.now());
+        loss.unwrap_or(LossCause::Expired)
+    }
+
     /// Writes the state and keeps the lease.
     ///
     /// # Cancel safety
@@ -149,7 +162,7 @@ impl HeldLease {
 
     /// The token under which the lease may pass on, if somebody comes.
     fn token_after(&self) -> Option<FencingToken> {
-        if self.is_unsettled {
+        if self.is_unsettled || self.hold.returns_to_store() {
             return None;
         }
         let (hold, now) = (&self.hold, self.core().clock.now());
@@ -235,7 +248,7 @@ impl HeldLease {
             Stored::Lost { cause, last_commit } => {
                 core.schedule.remove(hold);
                 declare_lost(core, hold, cause);
-                let error = Error::lease_lost(cause);
+                let error = Error::lease_lost(self.cause_besides(cause));
                 // An earlier request of ours may have been applied and overwritten since.
                 let overwritten = last_commit.is_some_and(|last| last > hold.token());
                 Err(error.or_unknown(unknown && overwritten))
@@ -270,14 +283,13 @@ impl HeldLease {
         }
         self.begin_end();
         let (core, hold) = (self.core(), &self.hold);
-        let _ticket = core.outstanding.ticket();
         let span = instrument::release_span(hold.name(), hold.owner());
         let call = || core.backend.release(hold.name(), hold.owner());
         let (answer, unknown) = repeat(core, &self.options, call).instrument(span).await?;
         if answer == Release::NotHeld && !unknown {
             let cause = self.cause().await;
             declare_lost(core, hold, cause);
-            return Err(Error::lease_lost(cause));
+            return Err(Error::lease_lost(self.cause_besides(cause)));
         }
         self.ended(if self.sequence > 0 {
             "committed"
@@ -286,6 +298,14 @@ impl HeldLease {
         });
         drop(hold.end());
         Ok(())
+    }
+
+    /// The cause that the store gave, or that the client was closed, of which the store knows nothing.
+    fn cause_besides(&self, said: LossCause) -> LossCause {
+        match self.hold.loss(self.core().clock.now()) {
+            Some(LossCause::Closed) => LossCause::Closed,
+            Some(_) | None => said,
+        }
     }
 
     /// How a lease that is gone was lost: a renewal of it says so and changes nothing.
@@ -306,24 +326,31 @@ impl HeldLease {
         }
     }
 
+    /// Has it released in the background, unless it is over already.
+    fn abandon(&mut self) {
+        if self.hold.is_open() {
+            self.begin_end();
+            self.ended("dropped");
+            reaper::abandon(self.core(), &self.hold, self.hold.end());
+        }
+    }
+
     /// Stops renewal. One that is under way changes nothing: it cannot revive what is released,
     /// since the owner is never used again.
-    fn begin_end(&self) {
+    fn begin_end(&mut self) {
+        let core = &self.engine.core;
+        // Before it is out of care, so that `close` finds it in one of the two.
+        self.ending.get_or_insert_with(|| core.outstanding.ticket());
         self.hold.begin_end();
-        self.core().schedule.remove(&self.hold);
+        core.schedule.remove(&self.hold);
     }
 }
 
 impl Drop for HeldLease {
     fn drop(&mut self) {
-        if !self.hold.is_open() || self.pass() {
-            return;
+        if self.hold.is_open() && !self.pass() {
+            self.abandon();
         }
-        let (core, hold) = (&self.engine.core, &self.hold);
-        hold.begin_end();
-        core.schedule.remove(hold);
-        self.ended("dropped");
-        reaper::abandon(core, hold, hold.end());
     }
 }
 
@@ -401,28 +428,52 @@ impl Parked {
     /// Gives the lease back to the store, with what is to be written; the caller keeps the turn.
     ///
     /// # Cancel safety
-    /// Safe to drop: it goes on in the background.
-    pub(crate) async fn release(self) {
+    /// Safe to drop, also before it is polled: it goes on in the background.
+    pub(crate) fn release(self) -> impl Future<Output = ()> {
         let Self { held, batch } = self;
         let core = Arc::clone(held.core());
         let limit = held.options.request_timeout();
-        match batch {
-            Some(batch) => {
-                // In a task of its own, which goes on if we are dropped.
-                let committing = tokio::spawn(batch.commit(held));
-                drop(committing.await);
+        // In a task of its own, which goes on if we are dropped.
+        let going = match batch {
+            Some(batch) => Ok(tokio::spawn(batch.commit(held))),
+            None => Err(held),
+        };
+        async move {
+            match going {
+                Ok(committing) => drop(committing.await),
+                Err(held) => drop(bounded(&*core.clock, limit, held.release()).await),
             }
-            None => drop(bounded(&*core.clock, limit, held.release()).await),
         }
     }
 
     /// Gives the lease back in the background, with what is to be written, and then the turn.
     pub(crate) fn give_back(self, turn: Turn) {
-        let Self { held, batch } = self;
+        let Self { mut held, batch } = self;
         drop(held.hold.put_turn(turn));
-        if let Some(batch) = batch {
-            commit_for_all(held, *batch);
+        match batch {
+            Some(batch) => commit_for_all(held, *batch),
+            // Not passed on: whoever still counts as waiting is just going away, or coming, and the
+            // lease would be back here at once, as often as it has tokens.
+            None => held.abandon(),
         }
+    }
+
+    /// Gives the lease back in the background, with what is to be written, while another has the turn.
+    pub(crate) fn give_up(self) {
+        let Self { mut held, batch } = self;
+        match batch {
+            Some(batch) => {
+                // Not in that of the renewals, which may have a thread of their own.
+                let runtime = batch.runtime.clone();
+                let _inside = runtime.as_ref().map(Handle::enter);
+                commit_for_all(held, *batch);
+            }
+            None => held.abandon(),
+        }
+    }
+
+    pub(crate) fn owner(&self) -> OwnerId {
+        self.held.hold.owner()
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Hold`]: one lease as the client that has it keeps it, and [`Health`].
 
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub(crate) struct Hold {
     since: Since,
     inner: Mutex<Inner>,
     ended: Notify,
+    /// Whether it goes back to the store when it ends, and to nobody of this process.
+    returns: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -106,6 +109,7 @@ impl Hold {
                 span: Span::none(),
             }),
             ended: Notify::new(),
+            returns: AtomicBool::new(false),
         })
     }
 
@@ -143,6 +147,12 @@ impl Hold {
         inner.turn.replace(turn)
     }
 
+    /// Whether its lease is on its way from one user to the next, or back to the store.
+    pub(crate) fn is_between(&self) -> bool {
+        let inner = self.inner();
+        inner.phase == Phase::Held && inner.turn.is_none()
+    }
+
     /// The queue in which the others wait.
     pub(crate) fn queue(&self) -> Option<Arc<NameQueue>> {
         self.inner().turn.as_ref().map(Turn::queue)
@@ -158,6 +168,16 @@ impl Hold {
 
     pub(crate) fn token(&self) -> FencingToken {
         self.token
+    }
+
+    /// Has the lease go back to the store when this hold ends.
+    pub(crate) fn return_to_store(&self) {
+        self.returns.store(true, Ordering::Release);
+    }
+
+    /// Whether it must not pass to a waiter of this process.
+    pub(crate) fn returns_to_store(&self) -> bool {
+        self.returns.load(Ordering::Acquire)
     }
 
     pub(crate) fn since(&self) -> Since {

@@ -109,6 +109,11 @@ impl<T: Send + 'static> DistributedMutex<T> {
     /// # Cancel safety
     /// Safe to drop. Loses: the place in line. Leaves behind: at most one grant that is released in
     /// the background, or, if this process is killed meanwhile, ends at its ttl.
+    ///
+    /// A future that was begun has its place in line, so poll it or drop it: one that is kept and not
+    /// polled, as beside the branch of a `select!` that goes on for long, keeps those behind it in this
+    /// process waiting. Other processes get the lock within a renew interval all the same, and
+    /// [updates](Self::update) before it are written.
     pub async fn lock(&self) -> Result<LockGuard<T>, Error> {
         self.locked_within(Limit::None).await
     }

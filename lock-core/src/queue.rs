@@ -10,7 +10,8 @@
 //! 1. A name has at most one `NameQueue` alive in a client, and so at most one turn.
 //! 2. The map holds no entry for a name without handles, guards or waiters.
 //! 3. While a lease lies in the queue, somebody has the turn or is about to: a waiter that goes away
-//!    looks after it, and so does whoever laid it there.
+//!    looks after it, and so does whoever laid it there. If nobody polls who has the turn, the lease
+//!    is taken away when it is to be renewed.
 
 pub(crate) mod plan;
 
@@ -22,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::held::Parked;
 use crate::name::LockName;
+use crate::owner::OwnerId;
 
 /// All queues of one client, by name.
 #[derive(Debug, Default)]
@@ -46,6 +48,22 @@ impl Queues {
         });
         drop(by_name.insert(name.clone(), Arc::downgrade(&queue)));
         queue
+    }
+
+    /// Gives back a lease that still lies in the queue of its name: whoever has the turn does not come
+    /// for it, since nobody polls it, and neither other processes nor those whose changes wait with
+    /// the lease are to wait for that.
+    pub(crate) fn reclaim(&self, name: &LockName, owner: OwnerId) {
+        let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = by_name.get(name).and_then(Weak::upgrade);
+        drop(by_name);
+        let Some(queue) = queue else {
+            return;
+        };
+        let parked = queue.slot().take_if(|parked| parked.owner() == owner);
+        if let Some(parked) = parked {
+            parked.give_up();
+        }
     }
 
     /// How many names have a queue now.

@@ -319,9 +319,12 @@ pub(crate) async fn run(core: Arc<Core>, connect: Option<Connect>) {
         for (hold, cause) in due.lost {
             declare_lost(&core, &hold, cause);
         }
-        for batch in due.renew.chunks(BATCH_MAX) {
+        for hold in due.renew.iter().filter(|hold| hold.is_between()) {
+            core.queues.reclaim(hold.name(), hold.owner());
+        }
+        for batch in batches(due.renew, core.options.request_timeout()) {
             leases_under_way = leases_under_way.saturating_add(batch.len());
-            under_way.push(send(&core, Arc::clone(&backend), batch.to_vec()).boxed());
+            under_way.push(send(&core, Arc::clone(&backend), batch).boxed());
         }
         // Without room nothing can be done before an answer comes, and a batch waits for it no longer
         // than its bound; a guard knows by itself when its time is over.
@@ -373,6 +376,32 @@ async fn connect_own(core: &Core, connect: Connect) -> Arc<dyn LockBackend> {
         let next = core.clock.now().after(backoff.next(&*core.entropy));
         core.clock.sleep_until(next).await;
     }
+}
+
+/// How many times longer the time to be answered may be of one lease than of another in its batch: a
+/// batch has that of the shortest, and a store that is fast enough for a long lease must not cost it
+/// because of a short one.
+const BOUND_SPREAD_MAX: u32 = 2;
+
+/// Puts together what is to be renewed: no more leases than one request renews, and such as give the
+/// store about the same time to answer.
+fn batches(holds: Vec<Arc<Hold>>, longest: Duration) -> Vec<Vec<Arc<Hold>>> {
+    let bound = |hold: &Arc<Hold>| hold.interval().min(longest);
+    let mut bounded: Vec<(Duration, Arc<Hold>)> =
+        holds.into_iter().map(|hold| (bound(&hold), hold)).collect();
+    bounded.sort_by_key(|(bound, _)| *bound);
+    let mut batches: Vec<Vec<Arc<Hold>>> = Vec::new();
+    let mut most = Duration::ZERO;
+    for (bound, hold) in bounded {
+        match batches.last_mut() {
+            Some(batch) if bound <= most && batch.len() < BATCH_MAX => batch.push(hold),
+            _ => {
+                most = bound.saturating_mul(BOUND_SPREAD_MAX);
+                batches.push(vec![hold]);
+            }
+        }
+    }
+    batches
 }
 
 /// Sends one batch. It is given no longer than the shortest renew interval in it, so that the next

@@ -20,7 +20,8 @@ pub struct Acquire {
     pub owner: OwnerId,
     /// How long the grant is to last.
     pub ttl: Ttl,
-    /// How many tokens to reserve, at least 1: the granted one and those that follow it.
+    /// How many tokens to reserve, at least 1: the granted one and those that follow it. Fewer where
+    /// tokens are ahead of the store's clock already, see [`reserved`](Self::reserved).
     pub reserve: u32,
     /// Who asks, for the humans who look.
     pub label: Label,
@@ -49,6 +50,16 @@ impl Acquire {
             forget_after: None,
             spare_state: false,
         }
+    }
+
+    /// How many tokens to reserve if the granted one is so many microseconds ahead of the store's clock:
+    /// so few that the last is never further ahead than it would be for a name that was never locked.
+    /// What is reserved and not used would add up otherwise, and tokens that begin at the clock again,
+    /// after the loss of everything, would be smaller than those before (C2).
+    #[must_use]
+    pub fn reserved(&self, ahead_us: u64) -> u32 {
+        let ahead = u32::try_from(ahead_us).unwrap_or(u32::MAX);
+        self.reserve.saturating_sub(ahead).max(1)
     }
 
     /// Also stands in line if refused.

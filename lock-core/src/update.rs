@@ -15,6 +15,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error::{Effect, Error, ErrorKind};
@@ -31,6 +32,8 @@ pub(crate) struct Batch {
     state: State,
     changes: u32,
     verdict: watch::Sender<Option<Verdict>>,
+    /// That of the first of them.
+    pub(crate) runtime: Option<Handle>,
 }
 
 /// What became of a commit, for all who share it.
@@ -46,6 +49,7 @@ impl Batch {
             state,
             changes: 1,
             verdict: watch::Sender::new(None),
+            runtime: Handle::try_current().ok(),
         }
     }
 
@@ -210,9 +214,10 @@ impl<T: Send + 'static> Combining<T> {
         let waits = is_changed.then(|| batch.verdict.subscribe());
         let joined = waits.map_or(Joined::Passed, Joined::Batch);
         if batch.changes < CHANGES_MAX && held.may_gather() {
-            if let Some(queue) = held.queue() {
-                let turn = held.hold().take_turn();
-                queue.pass(Parked::with(held, batch), turn);
+            match held.hold().take_turn() {
+                Some(turn) => turn.queue().pass(Parked::with(held, batch), Some(turn)),
+                // It was lost since it was looked at, and the turn with it.
+                None => batch.fail(Error::lease_lost(held.cause_of_loss())),
             }
             return joined;
         }
@@ -244,7 +249,7 @@ impl<T: Send + 'static> fmt::Debug for Combining<T> {
 
 /// Commits in a task of its own, so that nobody who is dropped takes the others' commit along.
 pub(crate) fn commit_for_all(held: HeldLease, batch: Batch) {
-    match tokio::runtime::Handle::try_current() {
+    match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(batch.commit(held))),
         // Dropping `held` releases in the background, if there will be any runtime again.
         Err(error) => batch.fail(

@@ -39,7 +39,8 @@ pub trait FenceExt {
     /// Until the transaction ends, nobody else is granted the lock, even if the lease runs out
     /// meanwhile, and no operator can force it; renewals go on. So keep the transaction short, and end it
     /// before the guard is committed or released, which would wait for it otherwise. Whoever asks
-    /// for the lock after its lease ran out waits for the transaction.
+    /// for the lock after its lease ran out waits for the transaction. For the same reason the lease
+    /// goes back to the server when the guard ends, also where others of this process wait for it.
     ///
     /// The transaction must be one on the database that keeps the lock. It may have done something
     /// before: what counts is that the fence is asked before it commits.
@@ -77,6 +78,8 @@ impl<T: Send + Sync + 'static> FenceExt for LockGuard<T> {
     async fn fence(&self, transaction: &mut Transaction<'_, Postgres>) -> Result<(), Error> {
         let backend = postgres(&**self.backend(), self.name(), "fence")?;
         let name = self.name();
+        // Only a release at the server waits for the transaction, which may outlive the guard.
+        self.return_to_store();
         let pinned = backend.pin(transaction, name, self.owner(), self.token());
         match pinned.await {
             Ok(None) => Ok(()),

@@ -199,7 +199,7 @@ impl Record {
         let tokens = before.and_then(|lease| lease.tokens).unwrap_or_else(|| {
             // max(clock in µs, last + 1): it increases though the file be lost (C2).
             let first = now.wall_us.max(self.last_token.saturating_add(1));
-            let count = request.reserve.max(1);
+            let count = request.reserved(first.saturating_sub(now.wall_us));
             self.last_token = first.saturating_add(u64::from(count)).saturating_sub(1);
             Tokens { first, count }
         });

@@ -161,7 +161,7 @@ impl Record {
                 // max(clock in µs, last + 1): it increases though the record be forgotten (C2).
                 let clock_us = now.as_nanos() / 1000;
                 let token = clock_us.max(self.last_token.saturating_add(1));
-                let reserved = request.reserve.max(1);
+                let reserved = request.reserved(token.saturating_sub(clock_us));
                 self.last_token = token.saturating_add(u64::from(reserved)).saturating_sub(1);
                 (FencingToken::new(token), reserved)
             }

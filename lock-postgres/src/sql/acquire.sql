@@ -39,12 +39,17 @@ WITH glance AS MATERIALIZED (
   SELECT j.*,
     CASE j.verdict WHEN 'granted' THEN greatest(j.now_us, coalesce(j.last_token, 0) + 1) ELSE j.token END
       AS grant_token,
-    CASE j.verdict WHEN 'granted' THEN $4::bigint ELSE j.tokens END AS grant_tokens,
+    -- No further ahead of the clock than one block: the rest of many would add up, and tokens begin at
+    -- the clock again if everything is lost.
+    CASE j.verdict
+      WHEN 'granted' THEN greatest($4::bigint - greatest(coalesce(j.last_token, 0) + 1 - j.now_us, 0), 1)
+      ELSE j.tokens
+    END AS grant_tokens,
     j.verdict = 'refused' AND $7::boolean AND NOT $2::bytea || $6::bytea = ANY (j.line) AS stands
   FROM judged j
 ), next AS MATERIALIZED (
   SELECT p.*,
-    CASE WHEN p.verdict = 'granted' THEN p.grant_token + $4::bigint - 1 ELSE p.last_token END AS grant_last,
+    CASE WHEN p.verdict = 'granted' THEN p.grant_token + p.grant_tokens - 1 ELSE p.last_token END AS grant_last,
     CASE
       WHEN p.verdict = 'same' THEN p.previous
       WHEN p.owner IS NULL THEN 'F'

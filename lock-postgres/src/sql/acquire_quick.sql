@@ -25,9 +25,12 @@ WITH clock AS MATERIALIZED (
   -- locked as a whole, so that it waits for a fence.
   ON CONFLICT (name) DO UPDATE SET
     name = EXCLUDED.name, changes = r.changes + 1,
-    last_token = greatest(EXCLUDED.token, r.last_token + 1) + EXCLUDED.tokens - 1,
+    -- No further ahead of the clock than one block.
+    last_token = greatest(EXCLUDED.last_token, r.last_token + 1),
     owner = EXCLUDED.owner, token = greatest(EXCLUDED.token, r.last_token + 1),
-    tokens = EXCLUDED.tokens, since = EXCLUDED.since, expires = EXCLUDED.expires,
+    tokens = greatest(EXCLUDED.last_token, r.last_token + 1)
+      - greatest(EXCLUDED.token, r.last_token + 1) + 1,
+    since = EXCLUDED.since, expires = EXCLUDED.expires,
     label = EXCLUDED.label, client = EXCLUDED.client, ended = NULL,
     previous = CASE WHEN r.owner IS NULL THEN 'F' ELSE coalesce(r.ended, 'A') END,
     previous_owner = r.owner, previous_token = r.token, claim_owner = NULL, claim_until = '-infinity',
@@ -37,7 +40,7 @@ WITH clock AS MATERIALIZED (
       WHEN $9::boolean AND r.state IS NOT NULL AND r.forget_at IS NULL THEN NULL
       ELSE greatest(
         EXCLUDED.forget_at,
-        timestamptz 'epoch' + (r.last_token + 1 + EXCLUDED.tokens) * interval '1 microsecond',
+        timestamptz 'epoch' + (r.last_token + 2) * interval '1 microsecond',
         CASE WHEN $9::boolean AND r.state IS NOT NULL THEN r.forget_at END)
     END
   WHERE r.expires <= EXCLUDED.since AND (r.forget_at IS NULL OR r.forget_at > EXCLUDED.since)

@@ -468,3 +468,32 @@ async fn a_fence_and_a_lock_in_a_transaction_work_behind_a_transaction_pooler() 
     granted(&other, &asks("accounts", owner())).await;
     assert_eq!(bank.balances().await, "102 100");
 }
+
+#[tokio::test]
+async fn a_fenced_lease_passes_to_no_other_waiter_of_the_process_before_the_transaction_ends() {
+    let bank = Bank::open().await;
+    let mutex = bank.mutex(LockOptions::default()).await;
+    let blocker = mutex.lock().await.unwrap();
+    let waiting = || {
+        let mutex = mutex.clone();
+        tokio::spawn(async move { mutex.lock().await.unwrap() })
+    };
+    let (first, second) = (waiting(), waiting());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    blocker.release().await.unwrap();
+    let guard = first.await.unwrap();
+    let mut tx = bank.pool.begin().await.unwrap();
+    guard.fence(&mut tx).await.unwrap();
+    move_money(&mut tx).await;
+    // Its task is gone, and nobody knows yet whether the transaction commits.
+    drop(guard);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!second.is_finished(), "two have the lock");
+    tx.commit().await.unwrap();
+    let next = tokio::time::timeout(PATIENCE, second)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(bank.balances().await, "90 110");
+    next.release().await.unwrap();
+}

@@ -58,9 +58,11 @@ else
     -- Its own lease that ran out is no better than another's.
     previous = ended or ('A' .. holder .. ':' .. token)
   end
-  token = whole(math.max(now, last + 1))
-  reserved = reserve
-  last = tonumber(token) + tonumber(reserve) - 1
+  local first = math.max(now, last + 1)
+  -- No further ahead of the clock than one block: the rest of many would add up, and tokens begin at
+  -- the clock again if everything is lost.
+  last = math.max(now + tonumber(reserve) - 1, first)
+  token, reserved = whole(first), whole(last - first + 1)
   if not is_free then redis.call('SET', lock, owner, 'PX', ttl_ms) end
   redis.call('HSET', record, 't', whole(last), 'o', owner, 'g', token, 'n', reserved, 'e', '',
     'p', previous, 'r', '', 'l', ARGV[4], 'a', whole(math.floor(now / 1000)), 'c', client)

@@ -1,5 +1,10 @@
 //! Runtimes that end, guards that outlive them, and clients that are closed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use futures_util::FutureExt;
 use lock_core::{ErrorKind, LossCause};
 use lock_testkit::{Fault, StepKind};
 use tokio::runtime::{Builder, Runtime};
@@ -161,6 +166,61 @@ async fn close_gives_up_every_lease_and_ends_every_wait() {
     assert_eq!(client(&store).inspect("n").await.unwrap().waiting, 0);
     let late = locks.mutex::<u32>("m0").unwrap().lock().await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_save_that_a_close_overtook_is_lost_to_the_close() {
+    let (locks, backend) = faulty(&MemoryBackend::new());
+    let mut guard = locks.mutex::<u32>("m").unwrap().lock().await.unwrap();
+    backend.next(StepKind::Commit, Fault::HangBefore);
+    let saving = tokio::spawn(async move { (guard.save().await, guard.lost().await) });
+    settle().await;
+    assert!(locks.close(TTL).await.is_ok());
+    let (saved, cause) = saving.await.unwrap();
+    assert_eq!(cause, LossCause::Closed);
+    assert_eq!(saved.unwrap_err().loss(), Some(cause));
+}
+
+/// Sees whether a client has nothing under way while it still holds the lock.
+struct Gap {
+    locks: LockClient,
+    seen: AtomicBool,
+}
+
+impl Wake for Gap {
+    fn wake(self: Arc<Self>) {
+        let is_settled = self.locks.stats().outstanding == 0;
+        let info = self.locks.inspect("m").now_or_never();
+        let is_held = info.is_none_or(|info| info.unwrap().holder.is_some());
+        self.seen.fetch_or(is_settled && is_held, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_waits_from_a_commit_that_fails_to_the_release_that_follows() {
+    let (locks, backend) = faulty(&MemoryBackend::new());
+    // It gives up long before the lease would end.
+    let impatient = LockOptions::builder().ttl(TTL).patience(ms(500));
+    let mutex = locks
+        .mutex_with("m", || 0)
+        .options(impatient.build().unwrap());
+    let guard = mutex.build().unwrap().lock().await.unwrap();
+    backend.always(StepKind::Commit, Fault::Refuse);
+    let commit = tokio::spawn(guard.commit());
+    settle().await;
+    let gap = Arc::new(Gap {
+        locks: locks.clone(),
+        seen: AtomicBool::new(false),
+    });
+    let mut closing = Box::pin(locks.close(TTL * 10));
+    let waker = Waker::from(Arc::clone(&gap));
+    let polled = closing.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    assert!(commit.await.unwrap().is_err());
+    settle().await;
+    assert!(!gap.seen.load(Ordering::SeqCst));
+    closing.await.unwrap();
+    assert!(locks.inspect("m").await.unwrap().holder.is_none());
 }
 
 #[tokio::test(start_paused = true)]

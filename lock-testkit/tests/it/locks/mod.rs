@@ -5,6 +5,7 @@ use std::time::Duration;
 use lock_core::{LockClient, LockOptions, MemoryBackend, Previous};
 use lock_testkit::FaultyBackend;
 
+mod ahead;
 mod cancellation;
 mod crowded;
 mod edges;
@@ -14,6 +15,7 @@ mod locking;
 mod loss;
 mod outcomes;
 mod random;
+mod stalled;
 mod updates;
 mod values;
 
