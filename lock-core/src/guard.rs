@@ -71,8 +71,8 @@ impl<T: Send + 'static> LockGuard<T> {
     ///   write may have happened. The request was repeated so that it applies at most once.
     ///
     /// # Cancel safety
-    /// Safe to drop. The write then either happened as a whole or never will; the lease is released
-    /// in the background.
+    /// Safe to drop. A write under way happens as a whole or not at all, and if it does, before the
+    /// lease ends; the lease is released in the background.
     pub async fn commit(mut self) -> Result<(), Error> {
         let name = self.name().clone();
         let ended = self.end().await;
@@ -103,8 +103,8 @@ impl<T: Send + 'static> LockGuard<T> {
     /// [`is_held`](Self::is_held) says so, and `save` may be called again.
     ///
     /// # Cancel safety
-    /// Safe to drop. The write then either happened as a whole or never will, or it arrives late
-    /// and before any later write of this guard; the lease is kept.
+    /// Safe to drop. A write under way happens as a whole or not at all, and if it does, before any
+    /// later write of this guard; the lease is kept.
     pub async fn save(&mut self) -> Result<(), Error> {
         let name = self.name().clone();
         let saved = self.write().await;

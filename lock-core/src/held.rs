@@ -128,7 +128,7 @@ impl HeldLease {
     /// Writes the state and keeps the lease.
     ///
     /// # Cancel safety
-    /// Safe to drop: the write then either happened or never will, and the next one wins over it.
+    /// Safe to drop: a write under way happens before the next one or not at all.
     pub(crate) async fn save(&mut self, state: State) -> Result<(), Error> {
         self.store(state, Then::Keep).await
     }
@@ -136,7 +136,8 @@ impl HeldLease {
     /// Writes the state and gives the lease up, to the next waiter of this process if it may pass on.
     ///
     /// # Cancel safety
-    /// Safe to drop: the write either happened or never will, and the lease is released.
+    /// Safe to drop: a write under way happens before the lease ends or not at all, and the lease is
+    /// released.
     pub(crate) async fn commit(mut self, state: State) -> Result<(), Error> {
         self.note_waiters();
         if self.next_token().is_some() {

@@ -19,11 +19,7 @@ use crate::ttl::Ttl;
 pub(crate) use meter::Since;
 
 /// One `lock()` call, from first to last.
-pub(crate) fn acquire_span(
-    backend: &'static str,
-    name: &LockName,
-    ttl: Ttl,
-) -> Span {
+pub(crate) fn acquire_span(backend: &'static str, name: &LockName, ttl: Ttl) -> Span {
     tracing::debug_span!(
         "lock.acquire",
         lock.backend = backend,

@@ -41,7 +41,11 @@ fn only_a_hold_that_is_due_before_the_driver_looks_again_wakes_it() {
     assert!(was_told(&schedule), "due at 120 ms");
     assert_eq!(schedule.sleep(at(20), true), Some(at(120)));
 
-    assert_eq!(schedule.sleep(at(20), false), None, "it waits for an answer");
+    assert_eq!(
+        schedule.sleep(at(20), false),
+        None,
+        "it waits for an answer"
+    );
     assert!(schedule.add(&hold("any", 3000, at(30))));
     assert!(was_told(&schedule));
 }

@@ -326,12 +326,9 @@ fn who_waits_is_told_that_the_runtime_has_ended_on_which_its_turn_was_to_be_free
         drop(guard);
         settle().await;
     });
-    let waits = second.block_on(async {
-        let waits = tokio::spawn(async move { mutex.lock().await.map(drop) });
-        settle().await;
-        assert!(!waits.is_finished());
-        waits
-    });
+    let waits = second.spawn(async move { mutex.lock().await.map(drop) });
+    second.block_on(settle());
+    assert!(!waits.is_finished());
     drop(first);
     second.block_on(async {
         let limit = TTL * 100;
