@@ -83,7 +83,12 @@ Commands:
                Measures the checkers, and on the public histories in DIR if they are given.
   bench plans [--cases N] [--seeds N]
                Runs random plans in virtual time: cases a second, false alarms, repetition.
-  soak [--minutes N] [memory] [redis]
+  bench contest [redis|postgres] [--seconds S] [--rounds N] [--only ID] [--write]
+               Our locks beside what is written by hand and public crates, in one run; with --write
+               the page and the picture in docs/benchmarks.
+  bench counts [--write]
+               What each path allocates; with --write docs/benchmarks/counts.md.
+  soak [--minutes N] [memory] [redis] [sqlite] [postgres]
                Runs random plans with faults on the real stores for an hour each, or N minutes.
   tidy         The rules that no compiler checks: which module and crate may use which, lengths
                of files, words that must not be there, tests that the documents name.

@@ -46,8 +46,9 @@ fn package(name: &str) -> Result<&'static str, String> {
 }
 
 /// The backends that have a conformance test, and where.
-const BACKENDS: [(&str, &str); 3] = [
+const BACKENDS: [(&str, &str); 4] = [
     ("memory", "lock-testkit"),
     ("redis", "lock-redis"),
     ("sqlite", "lock-sqlite"),
+    ("postgres", "lock-postgres"),
 ];
