@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lock_core::LockBackend;
-use lock_sqlite::SqliteBackend;
+use lock_sqlite::SqliteOptions;
 use lock_testkit::SetupError;
 use lock_testkit::subject::{ServedStore, ServerFault, Setup};
 use sqlx::ConnectOptions;
@@ -38,7 +38,14 @@ struct File(TempDir);
 #[async_trait]
 impl ServedStore for File {
     async fn connect(&self, _: Option<SocketAddr>) -> Result<Arc<dyn LockBackend>, SetupError> {
-        let opened = SqliteBackend::open(self.0.path().join("locks.db")).await;
+        // Many cases share the file, and a flush may take a loaded machine long.
+        let opened = async {
+            SqliteOptions::at(self.0.path().join("locks.db"))?
+                .busy_timeout(Duration::from_secs(60))
+                .connect()
+                .await
+        }
+        .await;
         Ok(Arc::new(opened.map_err(|e| failed("open the file", e))?))
     }
 
